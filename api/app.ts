@@ -1,0 +1,76 @@
+import type { Database } from '@jobyard/db/connect'
+import type { Carrier } from '@jobyard/queues/carrier'
+import type { Catalogue } from '@jobyard/queues/catalogue'
+import { Intake } from '@jobyard/queues/intake'
+import { TicketSender } from '@jobyard/queues/tickets'
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import { validatorCompiler } from 'fastify-type-provider-zod'
+import type { Logger } from 'pino'
+import { Cursors } from './cursor.ts'
+import { FinishedJobs } from './finished-jobs.ts'
+import { JobActions } from './job-actions.ts'
+import { parseJson } from './parse-json.ts'
+import { registerAuth } from './plugins/auth.ts'
+import { registerErrors } from './plugins/errors.ts'
+import { registerOpenApi } from './plugins/openapi.ts'
+import { healthRoutes } from './routes/health.ts'
+import { jobRoutes } from './routes/jobs.ts'
+import { jobTypeRoutes } from './routes/job-types.ts'
+import { queueRoutes } from './routes/queues.ts'
+
+export interface AppDependencies {
+  readonly db: Database
+  readonly carrier: Carrier
+  readonly catalogue: Catalogue
+  readonly adminKey: string
+  /** Signs cursors. */
+  readonly secret: string
+  readonly version: string
+  readonly log: Logger
+  /** False while the process is draining. */
+  readonly accepting?: () => boolean
+}
+
+/** Largest body of a request, in bytes. */
+const bodyLimit = 1_048_576
+
+/** Wires the API; listening is up to the caller. Closing it answers what is under way first. */
+export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> {
+  const { db, carrier, catalogue, log, accepting = () => true } = deps
+  const tickets = new TicketSender(carrier, (error, count) =>
+    log.warn({ err: error, tickets: count }, 'Tickets may be lost; a worker will find out'),
+  )
+  const intake = new Intake(db.sql, tickets)
+  const actions = new JobActions({ db, carrier, intake, tickets, catalogue })
+
+  const app = Fastify({
+    loggerInstance: log as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit,
+    forceCloseConnections: 'idle',
+  })
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data))
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, parseJson(body as string))
+    } catch (error) {
+      done(error as Error)
+    }
+  })
+  registerErrors(app)
+  registerAuth(app, deps.adminKey)
+  await registerOpenApi(app, deps.version)
+  await app.register(jobRoutes, {
+    actions,
+    finished: new FinishedJobs(db.sql),
+    orm: db.orm,
+    cursors: new Cursors(deps.secret),
+  })
+  await app.register(jobTypeRoutes, { catalogue })
+  await app.register(queueRoutes, { sql: db.sql, actions })
+  await app.register(healthRoutes, { sql: db.sql, carrier, accepting })
+  app.addHook('onClose', () => intake.drained())
+  return app
+}

@@ -1,0 +1,19 @@
+import { readConfiguration, serverVariables } from '@jobyard/queues/configuration'
+import { z } from 'zod'
+
+const variables = {
+  ...serverVariables,
+  HOST: z.string().default('127.0.0.1'),
+  PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
+  JOBYARD_ADMIN_KEY: z
+    .string('is not set; `npm start` makes one, the single parts need one')
+    .min(32, 'must have 32 characters or more'),
+  JOBYARD_SECRET: z
+    .string('is not set; `npm start` makes one, the single parts need one')
+    .min(32, 'must have 32 characters or more'),
+}
+
+/** Reads the API's configuration. @throws Error with one line that names every bad variable. */
+export function readConfig(environment: NodeJS.ProcessEnv) {
+  return readConfiguration(variables, environment)
+}

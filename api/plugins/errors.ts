@@ -1,0 +1,81 @@
+import { errorCode, isRowError } from '@jobyard/db/connect'
+import { OverloadedError } from '@jobyard/queues/errors'
+import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
+import { Problem } from '../problem.ts'
+
+/** Answers every error as problem+json; what we did not foresee is logged and answered without its insides. */
+export function registerErrors(app: FastifyInstance): void {
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const problem = problemOf(error)
+    if (problem.status >= 500) request.log.error({ err: error }, problem.message)
+    return sendProblem(reply, problem)
+  })
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(reply, new Problem('not-found', `There is nothing at ${request.method} ${request.url.slice(0, 200)}. See /docs.`)),
+  )
+}
+
+/** Sends a problem with its status and headers. */
+export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
+  return reply
+    .code(problem.status)
+    .headers(problem.headers)
+    .type('application/problem+json')
+    .serializer((document: unknown) => JSON.stringify(document))
+    .send(problem.toJSON())
+}
+
+/** @returns the problem that an error of any origin is answered with. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  if (hasZodFastifySchemaValidationErrors(error)) return validationProblem(error)
+  if (error instanceof OverloadedError) return unavailable('Too many requests wait for the database. Try again in a second.')
+  const code = errorCode(error)
+  return ofFramework(code, error) ?? ofDatabase(code, error) ?? new Problem('internal', 'An unexpected error; it was logged.')
+}
+
+function validationProblem(error: { validation: { instancePath: string; message?: string }[]; validationContext?: string }) {
+  const errors = error.validation.map(({ instancePath, message }) => ({
+    path: instancePath.split('/').filter(Boolean).join('.'),
+    message: message ?? 'is invalid',
+  }))
+  return invalid(errors, error.validationContext ?? 'body')
+}
+
+/** The 422 of a request that does not fit its schema. */
+export function invalid(errors: readonly { path: string; message: string }[], where = 'body'): Problem {
+  const [first] = errors
+  const sentence = first ? `${first.path || where}: ${first.message}` : 'the request is invalid'
+  return new Problem('validation-failed', `Mend the ${where}: ${sentence}. /docs shows what is expected.`, { errors })
+}
+
+function ofFramework(code: string, error: unknown): Problem | undefined {
+  switch (code) {
+    case 'FST_ERR_CTP_INVALID_JSON_BODY':
+    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
+      return new Problem('invalid-json', `Send a JSON body: ${(error as Error).message}.`)
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new Problem('too-large', 'The body is larger than this call accepts. Send less at once.')
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new Problem('unsupported-media-type', 'Send the body as `Content-Type: application/json`.')
+    default: {
+      const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500
+      return status >= 400 && status < 500 ? new Problem('bad-request', (error as Error).message) : undefined
+    }
+  }
+}
+
+function ofDatabase(code: string, error: unknown): Problem | undefined {
+  if (isRowError(error)) return invalid([{ path: '', message: 'Postgres cannot store this value' }])
+  if (/^(08|53|57|40)/.test(code) || /^(CONNECT|ECONN|EPIPE|ETIMEDOUT)/.test(code)) {
+    return unavailable(
+      'The database did not answer, so it is unknown whether the request was carried out. Repeat it with the same Idempotency-Key.',
+    )
+  }
+  return undefined
+}
+
+function unavailable(detail: string): Problem {
+  return new Problem('unavailable', detail, { headers: { 'retry-after': '1' } })
+}

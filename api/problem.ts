@@ -1,0 +1,79 @@
+/** Kinds of problems that the API answers with, each with its HTTP status and title. */
+const kinds = {
+  'invalid-json': [400, 'The body is not valid JSON'],
+  'bad-request': [400, 'The request cannot be understood'],
+  'invalid-cursor': [400, 'The cursor is not one of ours'],
+  unauthenticated: [401, 'Authentication is required'],
+  forbidden: [403, 'This key may not do that'],
+  'not-found': [404, 'There is no such thing'],
+  'method-not-allowed': [405, 'This resource has no such method'],
+  conflict: [409, 'The present state does not allow this'],
+  'too-large': [413, 'The body is too large'],
+  'unsupported-media-type': [415, 'The body must be JSON'],
+  'validation-failed': [422, 'The request does not fit the schema'],
+  'unknown-job-type': [422, 'There is no such job type'],
+  'idempotency-key-reused': [422, 'The idempotency key belongs to another request'],
+  unavailable: [503, 'The platform cannot answer right now'],
+  internal: [500, 'Something went wrong on our side'],
+} as const satisfies Record<string, readonly [number, string]>
+
+export type ProblemKind = keyof typeof kinds
+
+/** One thing that is wrong with a request, and where. */
+export interface FieldError {
+  readonly path: string
+  readonly message: string
+}
+
+/** The body of an RFC 9457 answer. */
+export interface ProblemDocument {
+  readonly type: string
+  readonly title: string
+  readonly status: number
+  readonly detail: string
+  readonly errors?: FieldError[]
+}
+
+const typePrefix = 'https://jobyard.dev/problems/'
+
+/** An answer other than success, for the person who must act on it. */
+export class Problem extends Error {
+  override readonly name = 'Problem'
+  readonly kind: ProblemKind
+  readonly errors: readonly FieldError[] | undefined
+  /** Headers that belong to the answer. */
+  readonly headers: Readonly<Record<string, string>>
+
+  /** @param detail what happened and how to mend it. */
+  constructor(
+    kind: ProblemKind,
+    detail: string,
+    extra: { errors?: readonly FieldError[]; headers?: Record<string, string> } = {},
+  ) {
+    super(detail)
+    this.kind = kind
+    this.errors = extra.errors
+    this.headers = extra.headers ?? {}
+  }
+
+  get status(): number {
+    return kinds[this.kind][0]
+  }
+
+  /** @returns the document that is sent. */
+  toJSON(): ProblemDocument {
+    const [status, title] = kinds[this.kind]
+    return {
+      type: typePrefix + this.kind,
+      title,
+      status,
+      detail: this.message,
+      ...(this.errors && { errors: [...this.errors] }),
+    }
+  }
+}
+
+/** The 404 of a job that does not exist, or belongs to somebody else. */
+export function noSuchJob(id: string): Problem {
+  return new Problem('not-found', `There is no job ${id.slice(0, 80)}. Check the id; finished jobs are deleted after their retention.`)
+}

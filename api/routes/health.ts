@@ -1,0 +1,60 @@
+import type { Database } from '@jobyard/db/connect'
+import type { Carrier } from '@jobyard/queues/carrier'
+import { withDeadline } from '@jobyard/queues/deadline'
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+
+/** Time each dependency has to answer a health check, in milliseconds. */
+const deadlineMs = 1_000
+
+export interface HealthOptions {
+  readonly sql: Database['sql']
+  readonly carrier: Carrier
+  /** False while the process is draining. */
+  readonly accepting: () => boolean
+}
+
+const readySchema = z.object({
+  status: z.enum(['ready', 'degraded', 'draining', 'unavailable']),
+  postgres: z.enum(['up', 'down']),
+  carrier: z.enum(['up', 'down']),
+})
+
+/** Whether the process lives, and whether it should get traffic. */
+export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { sql, carrier, accepting }) => {
+  app.get(
+    '/livez',
+    {
+      config: { role: 'public' },
+      schema: { tags: ['health'], operationId: 'live', summary: 'The process is up', response: { 200: z.object({ status: z.literal('up') }) } },
+    },
+    async () => ({ status: 'up' as const }),
+  )
+
+  app.get(
+    '/readyz',
+    {
+      config: { role: 'public' },
+      schema: {
+        tags: ['health'],
+        operationId: 'ready',
+        summary: 'The process may take traffic',
+        description: 'Degraded: the carrier is down; jobs are accepted all the same, and start when it is back.',
+        response: { 200: readySchema, 503: readySchema },
+      },
+    },
+    async (_request, reply) => {
+      const [postgres, tickets] = await Promise.all([isUp(sql`select 1`), isUp(carrier.ping())])
+      const up = accepting() && postgres === 'up'
+      const status = !accepting() ? 'draining' : postgres === 'down' ? 'unavailable' : tickets === 'up' ? 'ready' : 'degraded'
+      return reply.code(up ? 200 : 503).send({ status, postgres, carrier: tickets })
+    },
+  )
+}
+
+async function isUp(answer: PromiseLike<unknown>): Promise<'up' | 'down'> {
+  return withDeadline(Promise.resolve(answer), deadlineMs, 'A health check').then(
+    () => 'up' as const,
+    () => 'down' as const,
+  )
+}

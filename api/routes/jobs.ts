@@ -1,0 +1,220 @@
+import type { Database } from '@jobyard/db/connect'
+import { listJobs } from '@jobyard/db/jobs'
+import { isTerminal, jobStatuses } from '@jobyard/db/statuses'
+import type { FastifyReply } from 'fastify'
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import type { Cursors } from '../cursor.ts'
+import type { FinishedJobs } from '../finished-jobs.ts'
+import type { JobActions } from '../job-actions.ts'
+import { viewSummary, type JobView } from '../job-view.ts'
+import { invalid, problemOf } from '../plugins/errors.ts'
+import { preferredWaitMs } from '../prefer.ts'
+import { Problem } from '../problem.ts'
+import {
+  idempotencyKeySchema,
+  jobSchema,
+  jobSummarySchema,
+  problemSchema,
+  submissionFields,
+  submissionSchema,
+} from '../schemas.ts'
+
+export interface JobRoutesOptions {
+  readonly actions: JobActions
+  readonly finished: FinishedJobs
+  readonly orm: Database['orm']
+  readonly cursors: Cursors
+}
+
+const tags = ['jobs']
+const idParams = z.object({ id: z.string() })
+const problem = problemSchema.describe('application/problem+json')
+
+/** Largest body of a batch, in bytes. */
+const batchBodyLimit = 16 * 1_048_576
+
+const listQuery = z.strictObject({
+  type: z.string().max(255).optional(),
+  status: z.enum(jobStatuses).optional(),
+  queue: z.string().max(255).optional(),
+  tag: z.string().max(64).optional(),
+  createdAfter: z.iso.datetime({ offset: true }).optional(),
+  createdBefore: z.iso.datetime({ offset: true }).optional(),
+  limit: z
+    .string()
+    .regex(/^\d{1,3}$/, 'must be 1 to 200')
+    .transform(Number)
+    .pipe(z.int().min(1).max(200))
+    .default(50),
+  cursor: z.string().max(200).optional(),
+})
+
+const batchAnswerSchema = z.object({
+  items: z.array(
+    z.union([z.object({ index: z.int(), id: z.string() }), z.object({ index: z.int(), problem: problemSchema })]),
+  ),
+})
+type BatchItem = z.output<typeof batchAnswerSchema>['items'][number]
+
+/** Submitting, reading and steering jobs. */
+export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { actions, finished, orm, cursors }) => {
+  app.post(
+    '/v1/jobs',
+    {
+      config: { role: 'submitter' },
+      schema: {
+        tags,
+        operationId: 'submitJob',
+        summary: 'Submit a job',
+        description: 'Honours `Idempotency-Key`, and `Prefer: wait=20` to get the finished job in the same answer.',
+        body: submissionSchema,
+        response: { 200: jobSchema, 202: jobSchema, 422: problem, 503: problem },
+      },
+    },
+    async (request, reply) => {
+      const key = idempotencyKeyOf(request.headers['idempotency-key'])
+      const { job, replayed } = await actions.submit(request.tenant, request.body, key)
+      if (replayed) reply.header('idempotency-replayed', 'true')
+      return answerAccepted(reply, request.tenant, job, preferredWaitMs(request.headers.prefer))
+    },
+  )
+
+  app.post(
+    '/v1/jobs/batch',
+    {
+      config: { role: 'submitter' },
+      bodyLimit: batchBodyLimit,
+      schema: {
+        tags,
+        operationId: 'submitJobs',
+        summary: 'Submit up to 1,000 jobs',
+        description: 'Each item is accepted or refused on its own, and may carry its own `idempotencyKey`.',
+        body: z.strictObject({ jobs: z.array(z.unknown()).min(1).max(1_000) }),
+        response: { 202: batchAnswerSchema, 422: problem },
+      },
+    },
+    async (request, reply) => {
+      const items = await Promise.all(request.body.jobs.map((item, index) => submitItem(request.tenant, item, index)))
+      return reply.code(202).send({ items })
+    },
+  )
+
+  app.get(
+    '/v1/jobs',
+    {
+      config: { role: 'reader' },
+      schema: {
+        tags,
+        operationId: 'listJobs',
+        summary: 'List jobs, newest first',
+        querystring: listQuery,
+        response: { 200: z.object({ items: z.array(jobSummarySchema), nextCursor: z.string().optional() }), 422: problem },
+      },
+    },
+    async (request) => {
+      const { limit, cursor, createdAfter, createdBefore, ...filter } = request.query
+      const rows = await listJobs(
+        orm,
+        request.tenant,
+        {
+          ...filter,
+          createdAfter: createdAfter === undefined ? undefined : new Date(createdAfter),
+          createdBefore: createdBefore === undefined ? undefined : new Date(createdBefore),
+          before: cursor === undefined ? undefined : cursors.open(cursor),
+        },
+        limit + 1,
+      )
+      const page = rows.slice(0, limit)
+      const last = page.at(-1)
+      return { items: page.map(viewSummary), ...(rows.length > limit && last && { nextCursor: cursors.seal(last.id) }) }
+    },
+  )
+
+  app.get(
+    '/v1/jobs/:id',
+    {
+      config: { role: 'reader' },
+      schema: { tags, operationId: 'getJob', summary: 'Read a job', params: idParams, response: { 200: jobSchema, 404: problem } },
+    },
+    async (request) => actions.get(request.tenant, request.params.id),
+  )
+
+  app.post(
+    '/v1/jobs/:id/cancel',
+    {
+      config: { role: 'operator' },
+      schema: {
+        tags,
+        operationId: 'cancelJob',
+        summary: 'Cancel a job',
+        description: '200: it is cancelled. 202: it is running, and its worker was asked to abort it.',
+        params: idParams,
+        response: { 200: jobSchema, 202: jobSchema, 404: problem, 409: problem },
+      },
+    },
+    async (request, reply) => {
+      const status = await actions.cancel(request.tenant, request.params.id)
+      return reply.code(status === 'running' ? 202 : 200).send(await actions.get(request.tenant, request.params.id))
+    },
+  )
+
+  app.post(
+    '/v1/jobs/:id/redrive',
+    {
+      config: { role: 'operator' },
+      schema: {
+        tags,
+        operationId: 'redriveJob',
+        summary: 'Run a failed or cancelled job again, as a new job',
+        params: idParams,
+        response: { 202: jobSchema, 404: problem, 409: problem },
+      },
+    },
+    async (request, reply) => answerAccepted(reply, request.tenant, await actions.redrive(request.tenant, request.params.id), 0),
+  )
+
+  async function answerAccepted(reply: FastifyReply, tenant: string, job: JobView, waitMs: number): Promise<JobView> {
+    reply.header('location', `/v1/jobs/${job.id}`)
+    if (waitMs > 0) {
+      await finished.wait(job.id, waitMs)
+      const now = await actions.get(tenant, job.id)
+      reply.code(isTerminal(now.status) ? 200 : 202)
+      return now
+    }
+    reply.code(202)
+    return job
+  }
+
+  async function submitItem(tenant: string, item: unknown, index: number): Promise<BatchItem> {
+    try {
+      const { idempotencyKey, ...submission } = parseItem(item)
+      const { job } = await actions.submit(tenant, submission, idempotencyKey)
+      return { index, id: job.id }
+    } catch (error) {
+      const answer = problemOf(error)
+      if (answer.status === 500) app.log.error({ err: error }, answer.message)
+      return { index, problem: answer.toJSON() }
+    }
+  }
+}
+
+const batchItemSchema = z
+  .strictObject({ ...submissionFields, idempotencyKey: idempotencyKeySchema.optional() })
+  .refine((job) => job.runAt === undefined || job.delayMs === undefined, {
+    path: ['delayMs'],
+    message: 'cannot be combined with runAt',
+  })
+
+function parseItem(item: unknown): z.output<typeof batchItemSchema> {
+  const parsed = batchItemSchema.safeParse(item)
+  if (parsed.success) return parsed.data
+  throw invalid(parsed.error.issues.map(({ path, message }) => ({ path: path.map(String).join('.'), message })), 'item')
+}
+
+function idempotencyKeyOf(header: string | string[] | undefined): string | undefined {
+  if (header === undefined) return undefined
+  const parsed = idempotencyKeySchema.safeParse(header)
+  if (parsed.success) return parsed.data
+  throw new Problem('bad-request', 'Idempotency-Key must be 1 to 255 printable ASCII characters.')
+}

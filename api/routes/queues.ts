@@ -1,0 +1,70 @@
+import type { Database } from '@jobyard/db/connect'
+import { countQueues, type QueueCounts } from '@jobyard/db/queue-rows'
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import type { JobActions } from '../job-actions.ts'
+import { Problem } from '../problem.ts'
+import { problemSchema, queueSchema } from '../schemas.ts'
+
+const tags = ['queues']
+const params = z.object({ name: z.string().max(255) })
+
+/** Reading queues, and pausing them. */
+export const queueRoutes: FastifyPluginAsyncZod<{ sql: Database['sql']; actions: JobActions }> = async (
+  app,
+  { sql, actions },
+) => {
+  const read = async (name: string) => {
+    const [queue] = await countQueues(sql, name)
+    if (!queue) throw new Problem('not-found', `There is no queue "${name.slice(0, 80)}". See /v1/queues.`)
+    return viewQueue(queue)
+  }
+
+  app.get(
+    '/v1/queues',
+    {
+      config: { role: 'reader' },
+      schema: {
+        tags,
+        operationId: 'listQueues',
+        summary: 'List the queues with their counts',
+        description: 'Counts stop at 10,000.',
+        response: { 200: z.object({ items: z.array(queueSchema) }) },
+      },
+    },
+    async () => ({ items: (await countQueues(sql)).map(viewQueue) }),
+  )
+
+  app.get(
+    '/v1/queues/:name',
+    {
+      config: { role: 'reader' },
+      schema: { tags, operationId: 'getQueue', summary: 'Read a queue', params, response: { 200: queueSchema, 404: problemSchema } },
+    },
+    async (request) => read(request.params.name),
+  )
+
+  for (const [verb, paused] of [['pause', true], ['resume', false]] as const) {
+    app.post(
+      `/v1/queues/:name/${verb}`,
+      {
+        config: { role: 'operator' },
+        schema: {
+          tags,
+          operationId: `${verb}Queue`,
+          summary: paused ? 'Stop starting jobs of a queue' : 'Start jobs of a queue again',
+          params,
+          response: { 200: queueSchema, 404: problemSchema },
+        },
+      },
+      async (request) => {
+        await actions.setPaused(request.params.name, paused)
+        return read(request.params.name)
+      },
+    )
+  }
+}
+
+function viewQueue({ name, paused, oldestReadyMs, ...counts }: QueueCounts) {
+  return { name, paused, counts, oldestReadyMs: oldestReadyMs === null ? null : Math.round(oldestReadyMs) }
+}

@@ -1,0 +1,83 @@
+import { jobStatuses, outcomes } from '@jobyard/db/statuses'
+import { z } from 'zod'
+
+const year10000 = Date.UTC(10_000, 0, 1)
+const tenYearsMs = 315_576_000_000
+
+const instant = z.iso
+  .datetime({ offset: true })
+  .refine((text) => Number.isFinite(Date.parse(text)) && Date.parse(text) < year10000, 'is out of range')
+  .describe('RFC 3339')
+
+/** What a client may say about a job. */
+export const submissionFields = {
+  type: z.string().max(255).describe('A name from /v1/job-types'),
+  input: z.unknown().describe("Fits the type's input schema"),
+  runAt: instant.optional().describe('Not before this moment'),
+  delayMs: z.int().min(0).max(tenYearsMs).optional().describe('Alternative to runAt: milliseconds from now'),
+  expiresAt: instant.optional().describe('Fails as expired when not started by then'),
+  priority: z.int().min(0).max(9).default(0).describe('0 first to 9 last'),
+  maxAttempts: z.int().min(1).max(100).optional().describe("The contract's, when absent"),
+  timeoutMs: z.int().min(1).max(86_400_000).optional().describe("Time one attempt may take; the contract's, when absent"),
+  tags: z.array(z.string().min(1).max(64)).max(20).default([]),
+  metadata: z.record(z.string(), z.unknown()).default({}).describe("Kept with the job; the platform doesn't read it"),
+}
+export const submissionSchema = z
+  .strictObject(submissionFields)
+  .refine((job) => job.runAt === undefined || job.delayMs === undefined, {
+    path: ['delayMs'],
+    message: 'cannot be combined with runAt',
+  })
+export type Submission = z.output<typeof submissionSchema>
+
+export const idempotencyKeySchema = z.string().regex(/^[\x20-\x7e]{1,255}$/, 'must be 1 to 255 printable ASCII characters')
+
+export const errorSchema = z.object({ reason: z.string(), message: z.string() })
+export const attemptSchema = z.object({
+  attempt: z.int(),
+  outcome: z.enum(outcomes),
+  startedAt: z.string(),
+  finishedAt: z.string(),
+  error: errorSchema.optional(),
+})
+const summaryFields = {
+  id: z.string(),
+  type: z.string(),
+  queue: z.string(),
+  status: z.enum(jobStatuses),
+  error: errorSchema.optional(),
+  attemptsMade: z.int(),
+  maxAttempts: z.int(),
+  timeoutMs: z.int(),
+  progress: z.number().optional(),
+  progressNote: z.string().optional(),
+  priority: z.int(),
+  runAt: z.string().optional(),
+  expiresAt: z.string().optional(),
+  createdAt: z.string(),
+  startedAt: z.string().optional(),
+  finishedAt: z.string().optional(),
+  redriveOf: z.string().optional(),
+  tags: z.array(z.string()),
+  metadata: z.record(z.string(), z.unknown()),
+}
+export const jobSummarySchema = z.object(summaryFields)
+export const jobSchema = z.object({
+  ...summaryFields,
+  input: z.unknown(),
+  output: z.unknown().optional(),
+  attempts: z.array(attemptSchema),
+})
+export const problemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+})
+export const queueSchema = z.object({
+  name: z.string(),
+  paused: z.boolean(),
+  counts: z.record(z.enum(jobStatuses), z.int()),
+  oldestReadyMs: z.number().nullable(),
+})

@@ -1,0 +1,26 @@
+import type { Sql } from './connect.ts'
+import { terminalEvents } from './outbox.ts'
+import type { JobStatus } from './statuses.ts'
+
+/**
+ * Cancels a live job: at once when it is not running; a running one is asked, and its worker aborts it.
+ *
+ * @returns the job's status after the call and whether the call changed anything; undefined when the tenant has no such job.
+ */
+export async function cancelJob(sql: Sql, tenant: string, id: string): Promise<{ status: JobStatus; changed: boolean } | undefined> {
+  const [row] = await sql<{ status: JobStatus; changed: boolean }[]>`
+    with mine as materialized (
+      select id from jobs where id = ${id} and tenant = ${tenant} and finished_at is null for update
+    ), changed as (
+      update jobs j set
+        status = case when j.status = 'running' then 'running' else 'cancelled' end,
+        finished_at = case when j.status = 'running' then null else clock_timestamp() end,
+        cancel_requested_at = coalesce(j.cancel_requested_at, clock_timestamp())
+      from mine where j.id = mine.id and j.finished_at is null
+      returning j.id, j.tenant, j.status, j.finished_at, j.internal
+    ), event as (${terminalEvents(sql)})
+    select status, true as changed from changed
+    union all
+    select status, false from jobs where id = ${id} and tenant = ${tenant} and not exists (select from changed)`
+  return row
+}

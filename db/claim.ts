@@ -1,0 +1,89 @@
+import type { Sql } from './connect.ts'
+import { terminalEvents } from './outbox.ts'
+
+/** A job that was taken for one attempt. */
+export interface ClaimedJob {
+  readonly id: string
+  readonly tenant: string
+  readonly type: string
+  readonly queue: string
+  readonly input: unknown
+  readonly epoch: number
+  readonly crashes: number
+  readonly priority: number
+  readonly attemptsMade: number
+  readonly maxAttempts: number
+  readonly timeoutMs: number
+  readonly createdAt: Date
+  readonly startedAt: Date
+}
+
+/** `alive` false: my own row in `workers` is gone, so nothing was taken and nothing is known about the ids. */
+export interface ClaimResult {
+  readonly alive: boolean
+  readonly jobs: ClaimedJob[]
+}
+
+/** Claims after which a job is given up: loops of snoozes and hand-backs end here. */
+export const maxClaims = 1_000
+/** Crashes from which on a job runs alone, see {@link claimSuspect}. */
+export const suspectCrashes = 2
+
+/**
+ * Takes those of `ids` that are queued, not paused, not expired and no suspects, for the worker process `workerId`.
+ * Expired rows and rows claimed too often end as failed in the same statement.
+ *
+ * @throws the driver's error; the claim may have happened all the same, which the ownership check finds.
+ */
+export async function claimJobs(sql: Sql, workerId: string, ids: readonly string[]): Promise<ClaimResult> {
+  return run(sql, workerId, sql`
+    select j.id from jobs j
+    where j.id = any(${[...ids].sort()}::uuid[]) and j.status = 'queued' and j.crashes < ${suspectCrashes} and exists (select from me)
+    order by j.id for update of j`)
+}
+
+/**
+ * Takes the oldest queued job of these queues that has crashed its process {@link suspectCrashes} times or more.
+ * Suspects have no tickets: every process looks for one while it runs none, so that a poison job takes no neighbour along.
+ */
+export async function claimSuspect(sql: Sql, workerId: string, queues: readonly string[]): Promise<ClaimResult> {
+  return run(sql, workerId, sql`
+    select j.id from jobs j
+    where j.queue = any(${[...queues]}::text[]) and j.status = 'queued' and j.crashes >= 2
+      and not exists (select from queues q where q.name = j.queue and q.paused) and exists (select from me)
+    order by j.ticketed_at limit 1 for update of j skip locked`)
+}
+
+async function run(sql: Sql, workerId: string, candidates: ReturnType<typeof terminalEvents>): Promise<ClaimResult> {
+  const rows = await sql<(ClaimedJob & { alive: boolean; status: string | null })[]>`
+    with me as materialized (select id from workers where id = ${workerId} for key share),
+    candidate as materialized (${candidates}),
+    changed as (
+      update jobs j set
+        status = case when ${hopeless(sql)} then 'failed' else 'running' end,
+        worker_id = case when ${hopeless(sql)} then null else ${workerId}::uuid end,
+        epoch = j.epoch + case when ${hopeless(sql)} then 0 else 1 end,
+        started_at = case when ${hopeless(sql)} then j.started_at else clock_timestamp() end,
+        finished_at = case when ${hopeless(sql)} then clock_timestamp() end,
+        error = case when j.expires_at <= statement_timestamp() then ${expiredError}::text::json
+          when j.epoch >= ${maxClaims} then ${tooManyClaimsError}::text::json else j.error end,
+        ticketed_at = null, progress = null, progress_note = null
+      from candidate
+      where j.id = candidate.id and j.status = 'queued'
+        and not exists (select from queues q where q.name = j.queue and q.paused)
+      returning j.id, j.tenant, j.type, j.queue, j.status, j.input, j.epoch, j.crashes, j.priority, j.attempts_made, j.max_attempts,
+        j.timeout_ms, j.internal, j.created_at, j.started_at, j.finished_at
+    ), event as (${terminalEvents(sql)})
+    select exists (select from me) as alive, changed.* from (select) as one left join changed on true`
+  return { alive: rows[0]?.alive ?? false, jobs: rows.filter((row) => row.status === 'running') }
+}
+
+function hopeless(sql: Sql) {
+  return sql`(j.expires_at is not null and j.expires_at <= statement_timestamp() or j.epoch >= ${maxClaims})`
+}
+
+const expiredError = JSON.stringify({ reason: 'expired', message: 'The job was not started before its expiresAt.' })
+const tooManyClaimsError = JSON.stringify({
+  reason: 'too_many_claims',
+  message: `The job was started ${maxClaims.toLocaleString('en')} times without an outcome.`,
+})

@@ -1,0 +1,85 @@
+import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import postgres from 'postgres'
+
+/** Anything that runs a tagged statement: the pool, or the one connection of a transaction. */
+export type Sql = postgres.Sql | postgres.ReservedSql
+
+/** Connections of one process to Postgres. */
+export interface Database {
+  /** Pool of the named queries. Columns arrive in camelCase. */
+  readonly sql: postgres.Sql
+  /** Query builder for reads whose shape depends on the caller; has a pool of its own, since drizzle alters its client. */
+  readonly orm: PostgresJsDatabase
+  /** Bounded pool that `ctx.transaction` reserves from, so that slow handlers cannot starve claim and settle. */
+  readonly transactions: postgres.Sql
+  /** Waits up to five seconds for statements under way, then closes every connection. */
+  close(): Promise<void>
+}
+
+export interface ConnectOptions {
+  /** Name shown in pg_stat_activity. */
+  readonly applicationName: string
+  /** Connections for the named queries. */
+  readonly max?: number
+  /** Connections for `ctx.transaction`, hence transactions at once. */
+  readonly maxTransactions?: number
+  /** Time after which Postgres cancels a statement, in milliseconds. */
+  readonly statementTimeoutMs?: number
+}
+
+/**
+ * Opens the pools of one process; connections are made on first use.
+ *
+ * @param url `postgres://user:password@host:port/database`
+ */
+export function connect(url: string, options: ConnectOptions): Database {
+  const { applicationName, max = 8, maxTransactions = 10, statementTimeoutMs = 10_000 } = options
+  const client = (size: number, statementTimeout: number) =>
+    postgres(url, {
+      max: size,
+      connect_timeout: 5,
+      keep_alive: 15,
+      onnotice: () => {},
+      transform: { column: { from: postgres.toCamel } },
+      connection: {
+        application_name: applicationName,
+        statement_timeout: statementTimeout,
+        default_transaction_isolation: 'read committed',
+      },
+    })
+  const sql = client(max, statementTimeoutMs)
+  const transactions = client(maxTransactions, 0)
+  const forOrm = postgres(url, {
+    max: 4,
+    connect_timeout: 5,
+    onnotice: () => {},
+    connection: { application_name: applicationName, statement_timeout: statementTimeoutMs },
+  })
+  return {
+    sql,
+    orm: drizzle(forOrm),
+    transactions,
+    close: async () => {
+      await Promise.all([sql, transactions, forOrm].map((pool) => pool.end({ timeout: 5 })))
+    },
+  }
+}
+
+const connectionErrorCodes = new Set([
+  'CONNECTION_CLOSED', 'CONNECTION_DESTROYED', 'CONNECTION_ENDED', 'CONNECT_TIMEOUT',
+  'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT',
+])
+
+/**
+ * Tells a row that Postgres refuses (data exception, constraint, program limit) from trouble that strikes every row alike.
+ * Only the former is worth bisecting a batch for.
+ */
+export function isRowError(error: unknown): boolean {
+  const code = errorCode(error)
+  return /^(22|23|54)/.test(code) && !connectionErrorCodes.has(code)
+}
+
+/** @returns the SQLSTATE or the socket's error code, or an empty string. */
+export function errorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+}

@@ -1,0 +1,7 @@
+export { attempts } from './attempts.ts'
+export { githubActivity } from './github-activity.ts'
+export { idempotencyKeys } from './idempotency-keys.ts'
+export { jobs } from './jobs.ts'
+export { outbox } from './outbox.ts'
+export { queues } from './queues.ts'
+export { workers } from './workers.ts'

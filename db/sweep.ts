@@ -1,0 +1,49 @@
+import type { Sql } from './connect.ts'
+import type { Ticketable } from './requeue.ts'
+
+/** Rows that one call re-tickets at most. */
+export const sweepLimit = 1_000
+/**
+ * Age below which a queued row is never judged to have lost its ticket, in milliseconds.
+ * It must exceed the deadline of a send, or a ticket still under way would be sent twice.
+ */
+export const sweepMarginMs = 5_000
+
+/** Where a probe is to be sent, and the moment it will prove things about. */
+export interface ProbeTarget {
+  readonly queue: string
+  readonly priority: number
+  /** RFC 3339 with microseconds, by the clock of Postgres. */
+  readonly stamp: string
+}
+
+/** @returns every queue and priority of `queues` in which a job has been waiting for longer than the margin. */
+export async function findProbeTargets(sql: Sql, queues: readonly string[]): Promise<ProbeTarget[]> {
+  return sql<ProbeTarget[]>`
+    select queue, priority::int, statement_timestamp()::text as stamp
+    from unnest(${[...queues]}::text[]) as queue, generate_series(0, 9) as priority
+    where exists (
+      select from jobs j where j.queue = queue.queue and j.priority = priority.priority and j.status = 'queued' and j.crashes < 2
+        and j.ticketed_at < statement_timestamp() - ${sweepMarginMs}::float8 * interval '1 millisecond')`
+}
+
+/**
+ * Re-tickets the jobs of a queue and priority that a probe has proved to have lost their ticket: still queued, and ticketed
+ * longer than the margin before the probe's stamp. Oldest first, up to {@link sweepLimit} at a time.
+ *
+ * @param after stamp proven by an earlier probe: older rows were judged then.
+ * @returns the jobs that now want a ticket.
+ */
+export async function sweepLost(sql: Sql, target: ProbeTarget, after = '-infinity'): Promise<Ticketable[]> {
+  const margin = sql`${sweepMarginMs}::float8 * interval '1 millisecond'`
+  return sql<Ticketable[]>`
+    with lost as materialized (
+      select id from jobs
+      where queue = ${target.queue} and priority = ${target.priority} and status = 'queued' and crashes < 2
+        and ticketed_at < ${target.stamp}::text::timestamptz - ${margin} and ticketed_at >= ${after}::text::timestamptz - ${margin}
+      order by ticketed_at limit ${sweepLimit} for update skip locked
+    )
+    update jobs j set ticketed_at = statement_timestamp()
+    from lost where j.id = lost.id and j.status = 'queued'
+    returning j.id, j.queue, j.priority, j.crashes`
+}

@@ -1,0 +1,199 @@
+import type { LookupAddress } from 'node:dns'
+import { lookup as resolveName } from 'node:dns/promises'
+import type { LookupFunction } from 'node:net'
+import { buildConnector, Client, type Dispatcher } from 'undici'
+import { type AllowList, type Target, targetOf, whyAddressIsForbidden, whyUrlIsForbidden } from './address-rules.ts'
+
+/** Bounds of every request, and whom it may reach besides public addresses. */
+export interface GuardedFetchOptions {
+  readonly allow: AllowList
+  /** Time for a whole request, from the look-up of the name to the last byte of the body, in milliseconds. */
+  readonly timeoutMs: number
+  /** Bytes of a body that are read; what follows is not. */
+  readonly maxBodyBytes: number
+  /** Bytes of the answer's header block, and of its trailers; an answer with more is an error. */
+  readonly maxHeaderBytes: number
+  /** Finds the addresses of a name. The system's resolver by default; tests bring their own. */
+  readonly lookup?: (hostname: string) => Promise<readonly LookupAddress[]>
+}
+
+/** One request. Time and size may be bounded differently from the default. */
+export interface GuardedRequest {
+  readonly method?: Dispatcher.HttpMethod
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string | Uint8Array
+  readonly signal?: AbortSignal
+  readonly timeoutMs?: number
+  readonly maxBodyBytes?: number
+}
+
+/** An answer, whatever its status. */
+export interface GuardedResponse {
+  readonly status: number
+  /** Names in lower case; the values of a repeated header are joined by a comma. */
+  readonly headers: Record<string, string>
+  /** The body as it came: nothing is decompressed. */
+  readonly bytes: Buffer
+  /** The body read as UTF-8; bytes that are not become U+FFFD. */
+  readonly body: string
+  /** Whether the body had more bytes than were asked for. */
+  readonly truncated: boolean
+}
+
+export type GuardedFetch = (url: string | URL, request?: GuardedRequest) => Promise<GuardedResponse>
+
+/** The URL, or an address that its name stands for, may not be reached. Nothing was sent. */
+export class ForbiddenAddressError extends Error {
+  override readonly name = 'ForbiddenAddressError'
+  /** Why, as the end of a sentence. */
+  readonly reason: string
+
+  constructor(reason: string) {
+    super(`The URL may not be requested: ${reason}`)
+    this.reason = reason
+  }
+}
+
+/** The answer was not complete in time. */
+export class FetchTimeoutError extends Error {
+  override readonly name = 'FetchTimeoutError'
+}
+
+/** No complete answer: name unknown, connection refused or lost, TLS refused, not HTTP, too many headers. */
+export class FetchNetworkError extends Error {
+  override readonly name = 'FetchNetworkError'
+}
+
+/**
+ * Makes the function through which every URL of a stranger is requested.
+ *
+ * Each request has a connection of its own, so that no pooled one escapes the check; every address is judged as the
+ * socket connects, so that a name which changed its address since is caught. If one address of a name is forbidden,
+ * the whole name is. Redirects are not followed, only HTTP/1.1 is spoken, and `accept-encoding` is always `identity`.
+ *
+ * The function it returns throws {@link ForbiddenAddressError}, {@link FetchTimeoutError}, {@link FetchNetworkError},
+ * or the reason of the caller's signal.
+ */
+export function createGuardedFetch(options: GuardedFetchOptions): GuardedFetch {
+  return async (url, request = {}) => {
+    const reason = whyUrlIsForbidden(url, options.allow)
+    if (reason) throw new ForbiddenAddressError(reason)
+    request.signal?.throwIfAborted()
+    const timeoutMs = request.timeoutMs ?? options.timeoutMs
+    const timeout = AbortSignal.timeout(timeoutMs)
+    const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout
+    try {
+      return await requestOnce(new URL(url), request, signal, options)
+    } catch (error) {
+      request.signal?.throwIfAborted()
+      if (timeout.aborted) throw new FetchTimeoutError(`No complete answer within ${timeoutMs} ms`, { cause: error })
+      throw error instanceof ForbiddenAddressError ? error : networkError(error)
+    }
+  }
+}
+
+async function requestOnce(
+  url: URL,
+  request: GuardedRequest,
+  signal: AbortSignal,
+  options: GuardedFetchOptions,
+): Promise<GuardedResponse> {
+  const client = openClient(url, signal, options)
+  const destroyClient = () => void client.destroy(signal.reason)
+  signal.addEventListener('abort', destroyClient, { once: true })
+  try {
+    const response = await client.request({
+      path: url.pathname + url.search,
+      method: request.method ?? 'GET',
+      headers: { ...lowerCased(request.headers ?? {}), 'accept-encoding': 'identity' },
+      body: request.body ?? null,
+      reset: true,
+      signal,
+    })
+    return responseOf(response, await readBody(response.body, request.maxBodyBytes ?? options.maxBodyBytes))
+  } finally {
+    signal.removeEventListener('abort', destroyClient)
+    void client.destroy()
+  }
+}
+
+/** Time is bounded by the signal alone: undici's own timers tick in half seconds and start anew with each phase. */
+function openClient(url: URL, signal: AbortSignal, options: GuardedFetchOptions): Client {
+  const connect = buildConnector({
+    lookup: guardedLookup(targetOf(url), options),
+    signal,
+    timeout: 0,
+    allowH2: false,
+    maxCachedSessions: 0,
+  })
+  const maxHeaderSize = options.maxHeaderBytes
+  return new Client(url.origin, { connect, maxHeaderSize, headersTimeout: 0, bodyTimeout: 0, pipelining: 1 })
+}
+
+/** A `lookup` for sockets that hands out an address only if all that the name has may be reached. */
+function guardedLookup(target: Target, options: GuardedFetchOptions): LookupFunction {
+  const resolve = options.lookup ?? ((hostname: string) => resolveName(hostname, { all: true }))
+  return (hostname, { all }, callback) => {
+    const succeed = (addresses: readonly LookupAddress[]) => {
+      const [first] = addresses
+      if (!first) return callback(new Error(`${hostname} has no address`), '')
+      return all ? callback(null, [...addresses]) : callback(null, first.address, first.family)
+    }
+    resolve(hostname)
+      .then((addresses) => refuseForbidden(addresses, target, options.allow))
+      .then(succeed, (error: Error) => callback(error, ''))
+  }
+}
+
+function refuseForbidden(addresses: readonly LookupAddress[], target: Target, allow: AllowList) {
+  for (const { address } of addresses) {
+    const reason = whyAddressIsForbidden(address, target, allow)
+    if (reason) throw new ForbiddenAddressError(`${target.host} stands for ${address}, and ${reason}`)
+  }
+  return addresses
+}
+
+/** Stops reading, and with it the connection, one chunk after the limit. */
+async function readBody(stream: AsyncIterable<Buffer>, maxBytes: number) {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of stream) {
+    chunks.push(chunk)
+    size += chunk.length
+    if (size > maxBytes) break
+  }
+  return { bytes: Buffer.concat(chunks).subarray(0, maxBytes), truncated: size > maxBytes }
+}
+
+/** The text is made when it is asked for: a picture of 20 MB never becomes one. */
+function responseOf(
+  { statusCode, headers }: Dispatcher.ResponseData,
+  { bytes, truncated }: { bytes: Buffer; truncated: boolean },
+): GuardedResponse {
+  return {
+    status: statusCode,
+    headers: joined(headers),
+    bytes,
+    get body() {
+      return new TextDecoder().decode(bytes, { stream: truncated })
+    },
+    truncated,
+  }
+}
+
+function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+}
+
+function joined(headers: Record<string, string | string[] | undefined>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')]),
+  )
+}
+
+/** Where several addresses were tried, Node reports an AggregateError without a message of its own. */
+function networkError(error: unknown): FetchNetworkError {
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error
+  const message = first instanceof Error ? first.message : String(first)
+  return new FetchNetworkError(`No answer: ${message}`, { cause: error })
+}

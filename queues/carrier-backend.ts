@@ -1,0 +1,38 @@
+import type { Job, JobsOptions, WorkerOptions } from 'bullmq'
+
+/** What a BullMQ job holds: ids of jobs, or a probe's stamp. */
+export type TicketData = { readonly ids: readonly string[] } | { readonly probe: string; readonly priority: number }
+
+/** What we use of a BullMQ worker: it fetches by hand, and has no processor. */
+export interface TicketWorker {
+  getNextJob(token: string, options: { block: boolean }): Promise<Job<TicketData> | undefined>
+  startStalledCheckTimer(): Promise<void>
+  pause(doNotWaitActive: boolean): Promise<void>
+  close(force: boolean): Promise<void>
+  getBackend(): { disconnectBlocking(wait: boolean): Promise<void> }
+  on(event: 'error', listener: (error: Error) => void): unknown
+}
+
+/** What we use of a BullMQ queue. */
+export interface TicketQueue {
+  addBulk(jobs: { name: string; data: TicketData; opts: JobsOptions }[]): Promise<unknown>
+  pause(): Promise<void>
+  resume(): Promise<void>
+  isPaused(): Promise<boolean>
+  close(): Promise<void>
+  on(event: 'error', listener: (error: Error) => void): unknown
+}
+
+/** How one kind of carrier makes BullMQ's objects; `Carrier` is what the platform uses of it. */
+export interface CarrierBackend {
+  readonly kind: 'redis' | 'postgres'
+  createQueue(name: string, options: { streams: { events: { maxLen: number } } }): TicketQueue
+  createWorker(name: string, options: Omit<WorkerOptions, 'connection' | 'prefix'>): TicketWorker
+  /** Makes the carrier's own schema, where it has one; safe to call from several processes at once. */
+  migrate(): Promise<void>
+  /** @throws Error with the remedy when the carrier must not be used as it is configured. */
+  check(): Promise<void>
+  /** @throws when the carrier does not answer. */
+  ping(): Promise<void>
+  disconnect(): Promise<void>
+}

@@ -1,0 +1,103 @@
+import { OverloadedError } from './errors.ts'
+
+export interface MicroBatchOptions<Item, Result> {
+  /** Carries out one batch; answers one result per item, in order. */
+  readonly run: (items: Item[]) => Promise<Result[]>
+  /** Items in one batch at most. */
+  readonly maxSize?: number
+  /** Batches under way at once. */
+  readonly lanes?: number
+  /** Items that may wait; one more is refused with OverloadedError. */
+  readonly maxWaiting?: number
+  /** Tells an error that only some of the items can have caused; such a batch is bisected. */
+  readonly isItemError?: (error: unknown) => boolean
+}
+
+interface Waiting<Item, Result> {
+  readonly item: Item
+  readonly resolve: (result: Result) => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * Group commit: while one batch is under way, further items gather and go together in the next. An idle one adds no waiting.
+ * An item that cannot be carried out fails alone; its neighbours are carried out without it.
+ */
+export class MicroBatch<Item, Result> {
+  readonly #options: Required<MicroBatchOptions<Item, Result>>
+  #waiting: Waiting<Item, Result>[] = []
+  #underWay = 0
+  #scheduled = false
+  #idle: (() => void)[] = []
+
+  constructor(options: MicroBatchOptions<Item, Result>) {
+    this.#options = { maxSize: 500, lanes: 1, maxWaiting: 10_000, isItemError: () => false, ...options }
+  }
+
+  /** Items that wait or are under way. */
+  get size(): number {
+    return this.#waiting.length + this.#underWay
+  }
+
+  /**
+   * Queues one item.
+   *
+   * @returns its result, once its batch was carried out.
+   * @throws OverloadedError when too many items wait; else what `run` threw for the batch that held it.
+   */
+  add(item: Item): Promise<Result> {
+    if (this.#waiting.length >= this.#options.maxWaiting) {
+      return Promise.reject(new OverloadedError(`${this.#waiting.length} items wait already`))
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ item, resolve, reject })
+      this.#schedule()
+    })
+  }
+
+  /** Resolves when nothing waits and nothing is under way. */
+  async drained(): Promise<void> {
+    if (this.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+  }
+
+  /** Starts on the next turn of the event loop, so that what arrived in this one goes together. */
+  #schedule(): void {
+    if (this.#scheduled || this.#lanesInUse >= this.#options.lanes) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      void this.#work()
+    })
+  }
+
+  #lanesInUse = 0
+
+  async #work(): Promise<void> {
+    this.#lanesInUse++
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, this.#options.maxSize)
+      if (this.#waiting.length > 0) this.#schedule()
+      this.#underWay += batch.length
+      await this.#carryOut(batch)
+      this.#underWay -= batch.length
+    }
+    this.#lanesInUse--
+    if (this.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  async #carryOut(batch: Waiting<Item, Result>[]): Promise<void> {
+    try {
+      const results = await this.#options.run(batch.map(({ item }) => item))
+      if (results.length !== batch.length) throw new Error(`${batch.length} items got ${results.length} results`)
+      batch.forEach(({ resolve }, index) => resolve(results[index] as Result))
+    } catch (error) {
+      if (batch.length === 1 || !this.#options.isItemError(error)) {
+        for (const { reject } of batch) reject(error)
+        return
+      }
+      const half = batch.length >> 1
+      await this.#carryOut(batch.slice(0, half))
+      await this.#carryOut(batch.slice(half))
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import {
+  Queue,
+  Worker,
+  createPostgresBackend,
+  runMigrations,
+  type JobProgress,
+  type PgPool,
+  type PostgresConnectionOptions,
+  type PostgresQueueBackend,
+} from 'bullmq'
+import pg from 'pg'
+import type { CarrierBackend, TicketData, TicketQueue, TicketWorker } from './carrier-backend.ts'
+
+type PostgresQueue = Queue<
+  TicketData,
+  unknown,
+  string,
+  TicketData,
+  unknown,
+  string,
+  PostgresQueueBackend,
+  PostgresConnectionOptions
+>
+type PostgresWorker = Worker<TicketData, unknown, string, PostgresQueueBackend, JobProgress, PostgresConnectionOptions>
+
+const schema = 'bullmq'
+/** Connections of one process: each served queue holds one to listen on, the rest carry statements. */
+const poolSize = 20
+
+/** Tickets in BullMQ's Postgres backend, for installations without Redis. */
+export class PostgresCarrier implements CarrierBackend {
+  readonly kind = 'postgres'
+  readonly #pool: pg.Pool
+
+  constructor(databaseUrl: string, onError: (error: Error) => void) {
+    this.#pool = new pg.Pool({
+      connectionString: databaseUrl,
+      options: `-c search_path=${schema}`,
+      application_name: 'jobyard-carrier',
+      max: poolSize,
+      keepAlive: true,
+      connectionTimeoutMillis: 5_000,
+    })
+    this.#pool.on('error', onError)
+  }
+
+  createQueue(name: string, options: Parameters<CarrierBackend['createQueue']>[1]): TicketQueue {
+    const queue: PostgresQueue = new Queue(name, { ...options, connection: this.#pool as PgPool }, createPostgresBackend)
+    return queue
+  }
+
+  createWorker(name: string, options: Parameters<CarrierBackend['createWorker']>[1]): TicketWorker {
+    const worker: PostgresWorker = new Worker(name, null, { ...options, connection: this.#pool as PgPool }, createPostgresBackend)
+    return worker
+  }
+
+  async migrate(): Promise<void> {
+    const client = await this.#pool.connect()
+    try {
+      await runMigrations(client, schema)
+    } finally {
+      client.release()
+    }
+  }
+
+  async check(): Promise<void> {}
+
+  async ping(): Promise<void> {
+    await this.#pool.query('select 1')
+  }
+
+  async disconnect(): Promise<void> {
+    await this.#pool.end()
+  }
+}

@@ -1,0 +1,49 @@
+import { Queue, Worker } from 'bullmq'
+import { Redis } from 'ioredis'
+import type { CarrierBackend, TicketQueue, TicketWorker } from './carrier-backend.ts'
+
+const prefix = 'jobyard'
+
+/** Tickets in Redis or Valkey. All queues share one connection; each worker adds one to block on. */
+export class RedisCarrier implements CarrierBackend {
+  readonly kind = 'redis'
+  readonly #connection: Redis
+
+  /** @param url `redis://` or `rediss://`. */
+  constructor(url: string, onError: (error: Error) => void) {
+    this.#connection = new Redis(url, {
+      maxRetriesPerRequest: null,
+      connectTimeout: 5_000,
+      retryStrategy: (times) => Math.min(times * 50, 1_000),
+    })
+    this.#connection.on('error', onError)
+  }
+
+  createQueue(name: string, options: Parameters<CarrierBackend['createQueue']>[1]): TicketQueue {
+    return new Queue(name, { ...options, prefix, connection: this.#connection })
+  }
+
+  createWorker(name: string, options: Parameters<CarrierBackend['createWorker']>[1]): TicketWorker {
+    return new Worker(name, null, { ...options, prefix, connection: this.#connection })
+  }
+
+  async migrate(): Promise<void> {}
+
+  async check(): Promise<void> {
+    const memory = await this.#connection.info('memory')
+    const policy = /maxmemory_policy:(\S+)/.exec(memory)?.[1]
+    if (policy !== undefined && policy !== 'noeviction') {
+      throw new Error(
+        `Redis would evict tickets when it is full: maxmemory-policy is ${policy}. Set it to noeviction (CONFIG SET maxmemory-policy noeviction, and in redis.conf).`,
+      )
+    }
+  }
+
+  async ping(): Promise<void> {
+    await this.#connection.ping()
+  }
+
+  async disconnect(): Promise<void> {
+    this.#connection.disconnect()
+  }
+}

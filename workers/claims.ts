@@ -1,0 +1,91 @@
+import { claimJobs } from '@jobyard/db/claim'
+import type { Database } from '@jobyard/db/connect'
+import { MicroBatch } from '@jobyard/queues/micro-batch'
+import type { Logger } from 'pino'
+import type { Ownership, Run } from './ownership.ts'
+import { pause } from './service.ts'
+
+/** Wait before a claim that failed is repeated, in milliseconds. */
+const repeatAfterMs = 250
+
+/** Thrown to those who wait for a claim when the process stops: their tickets stay where they are. */
+export class ClaimsStoppedError extends Error {
+  override readonly name = 'ClaimsStoppedError'
+}
+
+/** Turns the ids of tickets into runs: one statement for the tickets of all queues that arrive together. */
+export class Claims {
+  readonly #sql: Database['sql']
+  readonly #ownership: Ownership
+  readonly #log: Logger
+  readonly #batch: MicroBatch<readonly string[], Run[]>
+  readonly #stopping = new AbortController()
+  #failing = false
+
+  constructor(sql: Database['sql'], ownership: Ownership, log: Logger) {
+    this.#sql = sql
+    this.#ownership = ownership
+    this.#log = log
+    this.#batch = new MicroBatch<readonly string[], Run[]>({ run: (tickets) => this.#claim(tickets), maxSize: 100 })
+  }
+
+  /** False while claims fail: nobody should fetch a ticket then. */
+  get open(): boolean {
+    return !this.#failing && !this.#stopping.signal.aborted
+  }
+
+  /**
+   * Claims the jobs of one ticket, repeating until Postgres answers.
+   *
+   * @returns a run for each job that was still to be had.
+   * @throws ClaimsStoppedError after {@link stop}.
+   */
+  claim(ids: readonly string[]): Promise<Run[]> {
+    return this.#batch.add(ids)
+  }
+
+  /** Makes claims that cannot get an answer give up. */
+  stop(): void {
+    this.#stopping.abort()
+  }
+
+  async #claim(tickets: (readonly string[])[]): Promise<Run[][]> {
+    const runs = new Map((await this.#claimUntilAnswered([...new Set(tickets.flat())])).map((run) => [run.job.id, run]))
+    return tickets.map((ids) =>
+      ids.flatMap((id) => {
+        const run = runs.get(id)
+        runs.delete(id)
+        return run ? [run] : []
+      }),
+    )
+  }
+
+  async #claimUntilAnswered(ids: string[]): Promise<Run[]> {
+    const answered = this.#ownership.awaitClaim(ids)
+    try {
+      for (;;) {
+        const runs = await this.#claimOnce(ids)
+        if (runs) return runs
+        await pause(repeatAfterMs, this.#stopping.signal)
+        if (this.#stopping.signal.aborted) throw new ClaimsStoppedError('The worker stops')
+      }
+    } finally {
+      this.#failing = false
+      answered()
+    }
+  }
+
+  /** @returns undefined when the claim has to be repeated: Postgres erred, or this process was declared dead. */
+  async #claimOnce(ids: string[]): Promise<Run[] | undefined> {
+    const { workerId } = this.#ownership
+    try {
+      const { alive, jobs } = await claimJobs(this.#sql, workerId, ids)
+      this.#failing = !alive
+      return alive ? this.#ownership.adopt(jobs, workerId) : undefined
+    } catch (error) {
+      if (!this.#failing) this.#log.warn({ err: error }, 'Claiming failed; no tickets are fetched until Postgres answers')
+      this.#failing = true
+      return undefined
+    }
+  }
+}

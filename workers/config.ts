@@ -1,0 +1,27 @@
+import { readConfiguration, serverVariables } from '@jobyard/queues/configuration'
+import { z } from 'zod'
+
+const dayMs = 86_400_000
+const duration = z.coerce.number().int().min(1_000)
+
+const variables = {
+  ...serverVariables,
+  WORKER_QUEUES: z
+    .string()
+    .transform((list) => list.split(',').map((name) => name.trim()).filter(Boolean))
+    .optional(),
+  WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(10_000).default(50),
+  RETENTION_COMPLETED_MS: duration.default(7 * dayMs),
+  RETENTION_FAILED_MS: duration.default(30 * dayMs),
+  RETENTION_EVENTS_MS: duration.default(7 * dayMs),
+  OUTBOUND_ALLOW: z.string().default(''),
+  SMTP_URL: z
+    .string()
+    .regex(/^smtps?:\/\//, 'must look like smtp://user:password@host:587')
+    .optional(),
+}
+
+/** Reads the workers' configuration. @throws Error with one line that names every bad variable. */
+export function readConfig(environment: NodeJS.ProcessEnv) {
+  return readConfiguration(variables, environment)
+}

@@ -1,0 +1,64 @@
+import type { Sql } from '@jobyard/db/connect'
+import { settleAttempts } from '@jobyard/db/settle'
+import { CommitUnknownError, transaction } from '@jobyard/db/transaction'
+import type postgres from 'postgres'
+import type { Run } from './ownership.ts'
+
+/** Thrown out of `ctx.transaction` when the attempt no longer owns its job: nothing was written. */
+export class FencedError extends Error {
+  override readonly name = 'FencedError'
+}
+
+/** The one transaction a handler may end with: its writes and the settlement commit together, or neither. */
+export class HandlerTransaction {
+  readonly #pool: postgres.Sql
+  readonly #run: Run
+  readonly #serialize: (output: unknown) => string
+  #state: 'unused' | 'open' | 'settled' | 'unknown' = 'unused'
+
+  /** @param serialize checks an output and turns it into JSON text. */
+  constructor(pool: postgres.Sql, run: Run, serialize: (output: unknown) => string) {
+    this.#pool = pool
+    this.#run = run
+    this.#serialize = serialize
+  }
+
+  /** Whether the job is settled as completed by this transaction. */
+  get settled(): boolean {
+    return this.#state === 'settled'
+  }
+
+  /** Whether the connection was lost during COMMIT, so that only the record can tell. */
+  get unknown(): boolean {
+    return this.#state === 'unknown'
+  }
+
+  /**
+   * Runs `work`, settles the job as completed with its output, and commits.
+   *
+   * @throws FencedError after a rollback when the attempt does not own the job any more; what `work` threw, after a rollback.
+   */
+  async execute<Output>(work: (sql: Sql) => Promise<Output>): Promise<Output> {
+    if (this.#state !== 'unused') throw new Error('ctx.transaction may be called once, as the last thing a handler does')
+    this.#state = 'open'
+    try {
+      const output = await transaction(this.#pool, async (sql) => {
+        const result = await work(sql)
+        await this.#settle(sql, result)
+        return result
+      })
+      this.#state = 'settled'
+      return output
+    } catch (error) {
+      if (error instanceof CommitUnknownError) this.#state = 'unknown'
+      throw error
+    }
+  }
+
+  async #settle(sql: Sql, output: unknown): Promise<void> {
+    const { id, epoch } = this.#run.job
+    const text = this.#serialize(output)
+    const settled = await settleAttempts(sql, [{ id, epoch, outcome: 'completed', status: 'completed', output: text }])
+    if (settled.length === 0) throw new FencedError(`Job ${id} is no longer owned by attempt ${epoch}; nothing was written`)
+  }
+}

@@ -1,0 +1,134 @@
+import { newId } from '@jobyard/db/ids'
+import type { Carrier } from '@jobyard/queues/carrier'
+import type { TicketData, TicketWorker } from '@jobyard/queues/carrier-backend'
+import type { TicketSender } from '@jobyard/queues/tickets'
+import type { Job } from 'bullmq'
+import pLimit from 'p-limit'
+import type { Logger } from 'pino'
+import type { Claims } from './claims.ts'
+import type { Run } from './ownership.ts'
+import type { ProbeJudge } from './probe-judge.ts'
+import { pause, type Service } from './service.ts'
+
+/** Tickets that one queue's worker has in hand at most, between fetch and acknowledgement. */
+const maxFetchers = 8
+/** Wait after a fetch that failed, in milliseconds. */
+const retryAfterMs = 250
+
+type Ticket = Job<TicketData>
+
+export interface JobWorkerOptions {
+  readonly queue: string
+  /** Jobs at once. */
+  readonly concurrency: number
+  readonly carrier: Carrier
+  readonly claims: Claims
+  readonly tickets: TicketSender
+  readonly probes: ProbeJudge
+  readonly runAttempt: (run: Run) => Promise<void>
+  readonly log: Logger
+}
+
+/**
+ * Serves one queue: fetches a ticket only with a free slot in hand, claims as many of its jobs as there are slots, sends the
+ * rest on, acknowledges the ticket, and runs the jobs. Concurrency counts jobs, never tickets.
+ */
+export class JobWorker implements Service {
+  readonly #options: JobWorkerOptions
+  readonly #running: ReturnType<typeof pLimit>
+  readonly #fetchers = new Set<Promise<void>>()
+  readonly #stopping = new AbortController()
+  #worker: TicketWorker | undefined
+  #reserved = 0
+
+  constructor(options: JobWorkerOptions) {
+    this.#options = options
+    this.#running = pLimit(options.concurrency)
+  }
+
+  start(): void {
+    if (this.#worker) return
+    this.#worker = this.#options.carrier.createWorker(this.#options.queue)
+    void this.#worker.startStalledCheckTimer()
+    this.#fetch()
+  }
+
+  /** Stops fetching. Tickets in hand are passed on; jobs that run go on. */
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    if (!this.#worker) return
+    await this.#worker.pause(true)
+    await this.#worker.getBackend().disconnectBlocking(false)
+    await Promise.all(this.#fetchers)
+    await this.#worker.close(true)
+  }
+
+  get #freeSlots(): number {
+    return this.#options.concurrency - this.#running.activeCount - this.#running.pendingCount - this.#reserved
+  }
+
+  /** Takes up to `wanted` free slots. */
+  #reserve(wanted: number): number {
+    const slots = Math.min(wanted, Math.max(this.#freeSlots, 0))
+    this.#reserved += slots
+    return slots
+  }
+
+  /** Starts one more fetcher if there is room; each that finds a ticket starts the next, so idle queues have one. */
+  #fetch(): void {
+    if (this.#stopping.signal.aborted || this.#fetchers.size >= maxFetchers || this.#freeSlots <= 0) return
+    const fetcher = this.#fetchWhileThereAreTickets().finally(() => {
+      this.#fetchers.delete(fetcher)
+      if (this.#fetchers.size === 0) this.#fetch()
+    })
+    this.#fetchers.add(fetcher)
+  }
+
+  async #fetchWhileThereAreTickets(): Promise<void> {
+    while (!this.#stopping.signal.aborted && this.#reserve(1) === 1) {
+      const ticket = await this.#nextTicket()
+      if (ticket) {
+        this.#fetch()
+        await this.#take(ticket)
+      } else {
+        this.#reserved -= 1
+        if (this.#fetchers.size > 1) return
+      }
+    }
+  }
+
+  async #nextTicket(): Promise<Ticket | undefined> {
+    const { claims, log, queue } = this.#options
+    try {
+      if (claims.open) return await this.#worker?.getNextJob(newId(), { block: true })
+    } catch (error) {
+      log.warn({ err: error, queue }, 'Fetching a ticket failed, and is tried again')
+    }
+    await pause(retryAfterMs, this.#stopping.signal)
+    return undefined
+  }
+
+  /** Called with one slot reserved; gives back what it does not use. */
+  async #take(ticket: Ticket): Promise<void> {
+    const { queue, tickets, probes, log } = this.#options
+    const { data } = ticket
+    const slots = 'ids' in data ? 1 + this.#reserve(data.ids.length - 1) : 1
+    try {
+      if ('probe' in data) await probes.judge({ queue, priority: data.priority, stamp: data.probe })
+      else if (this.#stopping.signal.aborted) await tickets.passOn(queue, data.ids)
+      else await Promise.all([tickets.passOn(queue, data.ids.slice(slots)), this.#claim(data.ids.slice(0, slots))])
+      await ticket.moveToCompleted(undefined, ticket.token ?? '', false)
+    } catch (error) {
+      log.warn({ err: error, queue, ticket: ticket.id }, 'A ticket was not acknowledged; it will come again, and claim nothing twice')
+    } finally {
+      this.#reserved -= slots
+      this.#fetch()
+    }
+  }
+
+  async #claim(ids: readonly string[]): Promise<void> {
+    for (const run of await this.#options.claims.claim(ids)) {
+      void this.#running(() => this.#options.runAttempt(run)).finally(() => this.#fetch())
+    }
+  }
+}

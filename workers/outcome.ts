@@ -1,0 +1,69 @@
+import type { ClaimedJob } from '@jobyard/db/claim'
+import type { JobError, Settlement } from '@jobyard/db/settle'
+import type { RetryPolicy } from '@jobyard/queues/define-job'
+import { PermanentError, SnoozeError } from '@jobyard/queues/errors'
+import { retryDelayMs } from '@jobyard/queues/retry-policy'
+
+/** How an attempt ended, before it is decided what the job becomes. */
+export type AttemptOutcome =
+  | { readonly outcome: 'completed'; readonly output: string }
+  | { readonly outcome: 'failed'; readonly error: JobError; readonly permanent: boolean }
+  | { readonly outcome: 'timed_out' }
+  | { readonly outcome: 'cancelled' }
+  | { readonly outcome: 'snoozed'; readonly delayMs: number; readonly error?: JobError }
+
+/** Characters of an error's message that are kept. */
+const messageLimit = 2_000
+
+/** Turns whatever a handler threw, be it null or hostile, into an outcome. Never throws. */
+export function outcomeOfThrown(thrown: unknown): AttemptOutcome {
+  if (thrown instanceof SnoozeError) return { outcome: 'snoozed', delayMs: thrown.delayMs }
+  const permanent = thrown instanceof PermanentError
+  return { outcome: 'failed', permanent, error: { reason: permanent ? thrown.reason : 'error', message: messageOf(thrown) } }
+}
+
+function messageOf(thrown: unknown): string {
+  try {
+    const text = thrown instanceof Error ? String(thrown.message) || thrown.name : `The handler threw ${String(thrown)}`
+    return text.length > messageLimit ? `${text.slice(0, messageLimit)}…` : text
+  } catch {
+    return 'The handler threw something that cannot be read'
+  }
+}
+
+/**
+ * Decides what a job becomes by the outcome of its attempt.
+ *
+ * @param policy of the job's contract; how many attempts there are stands in the job itself.
+ * @param random uniform in [0, 1), for the jitter of the wait.
+ */
+export function decide(job: ClaimedJob, ended: AttemptOutcome, policy: RetryPolicy, random?: number): Settlement {
+  const { id, epoch } = job
+  switch (ended.outcome) {
+    case 'completed':
+      return { id, epoch, outcome: 'completed', status: 'completed', output: ended.output }
+    case 'cancelled':
+      return { id, epoch, outcome: 'cancelled', status: 'cancelled' }
+    case 'snoozed':
+      return {
+        id,
+        epoch,
+        outcome: 'snoozed',
+        status: 'retrying',
+        delayMs: ended.delayMs,
+        ...(ended.error && { error: ended.error }),
+      }
+    case 'timed_out':
+    case 'failed': {
+      const error = ended.outcome === 'failed' ? ended.error : timeOutError(job.timeoutMs)
+      const attempt = job.attemptsMade + 1
+      const final = attempt >= job.maxAttempts || (ended.outcome === 'failed' && ended.permanent)
+      if (final) return { id, epoch, outcome: ended.outcome, status: 'failed', error }
+      return { id, epoch, outcome: ended.outcome, status: 'retrying', error, delayMs: retryDelayMs(policy, attempt, random) }
+    }
+  }
+}
+
+function timeOutError(timeoutMs: number): JobError {
+  return { reason: 'timed_out', message: `The handler did not finish within ${timeoutMs} ms.` }
+}

@@ -1,0 +1,44 @@
+import type { Database } from '@jobyard/db/connect'
+import { sweepLimit, sweepLost, type ProbeTarget } from '@jobyard/db/sweep'
+import type { TicketSender } from '@jobyard/queues/tickets'
+import type { Logger } from 'pino'
+
+/** Time after which a sweep looks at all rows again instead of those since the last probe, in milliseconds. */
+const fullSweepEveryMs = 3_600_000
+
+/**
+ * Draws the conclusion from a probe that came out of a queue: every older job still queued there has lost its ticket.
+ * Remembers what earlier probes proved, so that each row is judged once.
+ */
+export class ProbeJudge {
+  readonly #sql: Database['sql']
+  readonly #tickets: TicketSender
+  readonly #log: Logger
+  readonly #proven = new Map<string, { stamp: string; fullSweepAt: number }>()
+
+  constructor(sql: Database['sql'], tickets: TicketSender, log: Logger) {
+    this.#sql = sql
+    this.#tickets = tickets
+    this.#log = log
+  }
+
+  /** @returns how many jobs got a new ticket. */
+  async judge(target: ProbeTarget): Promise<number> {
+    const lane = `${target.priority} ${target.queue}`
+    const known = this.#proven.get(lane)
+    const full = !known || performance.now() - known.fullSweepAt > fullSweepEveryMs
+    const swept = await this.#sweep(target, full ? undefined : known.stamp)
+    this.#proven.set(lane, { stamp: target.stamp, fullSweepAt: full ? performance.now() : known.fullSweepAt })
+    if (swept > 0) this.#log.warn({ ...target, jobs: swept }, 'Tickets were lost; their jobs have new ones')
+    return swept
+  }
+
+  async #sweep(target: ProbeTarget, after: string | undefined): Promise<number> {
+    for (let swept = 0; ; ) {
+      const lost = await sweepLost(this.#sql, target, after)
+      await this.#tickets.send(lost)
+      swept += lost.length
+      if (lost.length < sweepLimit) return swept
+    }
+  }
+}

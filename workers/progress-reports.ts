@@ -1,0 +1,30 @@
+import type { Database } from '@jobyard/db/connect'
+import { reportProgress, type ProgressReport } from '@jobyard/db/progress'
+
+/** Characters of a progress note that are kept. */
+const noteLimit = 500
+
+/** Collects the newest report of each running job, and writes them together. Losing one costs nothing. */
+export class ProgressReports {
+  readonly #sql: Database['sql']
+  readonly #newest = new Map<string, ProgressReport>()
+
+  constructor(sql: Database['sql']) {
+    this.#sql = sql
+  }
+
+  /** Notes how far a job is; never throws. Fractions are clamped to 0 to 1. */
+  report({ id, epoch, fraction, note }: ProgressReport): void {
+    if (!Number.isFinite(fraction)) return
+    const clamped = Math.min(Math.max(fraction, 0), 1)
+    this.#newest.set(id, { id, epoch, fraction: clamped, note: note?.replaceAll('\0', '').slice(0, noteLimit) ?? null })
+  }
+
+  /** Writes what was reported since the last time. */
+  async runOnce(): Promise<void> {
+    if (this.#newest.size === 0) return
+    const reports = [...this.#newest.values()]
+    this.#newest.clear()
+    await reportProgress(this.#sql, reports)
+  }
+}

@@ -1,0 +1,38 @@
+import type { Database } from '@jobyard/db/connect'
+import { pruneEvents, pruneIdempotencyKeys, pruneJobs, pruneLimit } from '@jobyard/db/prune'
+import { readQueues } from '@jobyard/db/queue-rows'
+import { terminalStatuses } from '@jobyard/db/statuses'
+
+/** How long finished things are kept, in milliseconds. */
+export interface Retention {
+  readonly completedMs: number
+  /** Failed and cancelled jobs. */
+  readonly failedMs: number
+  readonly eventsMs: number
+}
+
+/** Idempotency keys outlive their jobs, in milliseconds: a client that retries for a week is still answered. */
+const idempotencyKeysMs = 7 * 86_400_000
+
+/** Deletes what is past its retention, a batch of each kind per round. */
+export class Pruner {
+  readonly #sql: Database['sql']
+  readonly #retention: Retention
+
+  constructor(sql: Database['sql'], retention: Retention) {
+    this.#sql = sql
+    this.#retention = retention
+  }
+
+  /** @returns whether a batch was full, so that there may be more. */
+  async runOnce(): Promise<boolean> {
+    const { completedMs, failedMs, eventsMs } = this.#retention
+    const batches = [await pruneEvents(this.#sql, eventsMs), await pruneIdempotencyKeys(this.#sql, idempotencyKeysMs)]
+    for (const { name } of await readQueues(this.#sql)) {
+      for (const status of terminalStatuses) {
+        batches.push(await pruneJobs(this.#sql, name, status, status === 'completed' ? completedMs : failedMs))
+      }
+    }
+    return batches.includes(pruneLimit)
+  }
+}

@@ -1,0 +1,98 @@
+import type { Database } from '@jobyard/db/connect'
+import { readQueues } from '@jobyard/db/queue-rows'
+import { requeueOrphans } from '@jobyard/db/requeue'
+import { findProbeTargets } from '@jobyard/db/sweep'
+import { readBeats, reapWorker } from '@jobyard/db/worker-rows'
+import type { Carrier } from '@jobyard/queues/carrier'
+import { withDeadline } from '@jobyard/queues/deadline'
+import type { TicketSender } from '@jobyard/queues/tickets'
+import type { Logger } from 'pino'
+
+export interface ReconcilerOptions {
+  readonly sql: Database['sql']
+  readonly carrier: Carrier
+  readonly tickets: TicketSender
+  /** Queues to probe. */
+  readonly queues: readonly string[]
+  readonly leaseMs: number
+  readonly log: Logger
+}
+
+interface Seen {
+  readonly beat: string
+  /** Monotonic time of the first read that showed this beat, in milliseconds. */
+  readonly since: number
+}
+
+/** Deadline of the carrier's answer when pauses are mirrored, in milliseconds. */
+const mirrorDeadlineMs = 2_000
+
+/** Repairs whatever the record and the world disagree about. Any number of processes may do so at once. */
+export class Reconciler {
+  readonly #options: ReconcilerOptions
+  #seen = new Map<string, Seen>()
+  #lastRead = Number.NEGATIVE_INFINITY
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Declares dead the workers whose beat did not change for one lease of uninterrupted reads. A read that fails or comes
+   * late empties the memory, so that an outage of Postgres or a pause of this process kills nobody.
+   *
+   * @returns ids of the workers that were removed.
+   */
+  async reap(): Promise<string[]> {
+    const { sql, leaseMs, log } = this.#options
+    const beats = await readBeats(sql).catch((error: unknown) => {
+      this.#seen.clear()
+      throw error
+    })
+    const now = performance.now()
+    const interrupted = now - this.#lastRead > leaseMs / 2
+    this.#lastRead = now
+    const before = interrupted ? new Map<string, Seen>() : this.#seen
+    this.#seen = new Map(
+      beats.map(({ id, beat }) => [id, before.get(id)?.beat === beat ? (before.get(id) as Seen) : { beat, since: now }]),
+    )
+    const reaped: string[] = []
+    for (const [id, { beat, since }] of this.#seen) {
+      if (now - since < leaseMs || !(await reapWorker(sql, { id, beat }))) continue
+      log.error({ workerId: id }, `Worker ${id} gave no sign of life for ${leaseMs} ms and was declared dead`)
+      reaped.push(id)
+    }
+    return reaped
+  }
+
+  /** Requeues the jobs of dead workers. @returns how many. */
+  async requeueOrphans(): Promise<number> {
+    const { sql, tickets, log } = this.#options
+    const requeued = await requeueOrphans(sql)
+    if (requeued.length > 0) log.warn({ jobs: requeued.length }, 'Jobs of dead workers went back to their queue')
+    await tickets.send(requeued)
+    return requeued.length
+  }
+
+  /** Sends a probe wherever jobs have been waiting for long. @returns how many. */
+  async probe(): Promise<number> {
+    const { sql, tickets, queues } = this.#options
+    const targets = await findProbeTargets(sql, queues)
+    await Promise.all(targets.map((target) => tickets.probe(target)))
+    return targets.length
+  }
+
+  /** Restores pauses that the carrier has lost or kept. @returns names of the queues that were mended. */
+  async mirrorPauses(): Promise<string[]> {
+    const { sql, carrier, queues } = this.#options
+    const mended: string[] = []
+    for (const { name, paused } of await readQueues(sql)) {
+      if (!queues.includes(name)) continue
+      const mirrored = await withDeadline(carrier.isPaused(name), mirrorDeadlineMs, 'Reading a pause')
+      if (mirrored === paused) continue
+      await withDeadline(carrier.setPaused(name, paused), mirrorDeadlineMs, 'Mirroring a pause')
+      mended.push(name)
+    }
+    return mended
+  }
+}

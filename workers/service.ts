@@ -1,0 +1,64 @@
+import type { Logger } from 'pino'
+
+/** Something that runs until it is stopped. Stopping twice, or before the start, is fine. */
+export interface Service {
+  start(): void
+  /** Resolves when nothing of it runs any more. */
+  stop(): Promise<void>
+}
+
+export interface LoopOptions {
+  readonly name: string
+  /** Pause between two rounds, in milliseconds. */
+  readonly everyMs: number
+  /** One round; answers true when there is more to do at once. */
+  readonly runOnce: () => Promise<boolean | void>
+  readonly log: Logger
+}
+
+/** Repeats `runOnce`; a round that throws is logged and repeated after the usual pause. */
+export class Loop implements Service {
+  readonly #options: LoopOptions
+  #stopping = new AbortController()
+  #running: Promise<void> | undefined
+
+  constructor(options: LoopOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    if (this.#running) return
+    this.#stopping = new AbortController()
+    this.#running = this.#run(this.#stopping.signal)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    await this.#running
+    this.#running = undefined
+  }
+
+  async #run(stopping: AbortSignal): Promise<void> {
+    const { name, everyMs, runOnce, log } = this.#options
+    while (!stopping.aborted) {
+      const more = await runOnce().catch((error: unknown) => {
+        log.warn({ err: error, service: name }, `${name} failed, and tries again in ${everyMs} ms`)
+      })
+      if (!more) await pause(everyMs, stopping)
+    }
+  }
+}
+
+/** Waits `ms` milliseconds, or until the signal aborts. */
+export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted) return
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal?.addEventListener('abort', done)
+  })
+}

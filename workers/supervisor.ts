@@ -1,0 +1,138 @@
+import { hostname } from 'node:os'
+import { connect } from '@jobyard/db/connect'
+import { ensureQueues } from '@jobyard/db/queue-rows'
+import { handBack } from '@jobyard/db/requeue'
+import { deleteWorker } from '@jobyard/db/worker-rows'
+import type { Carrier } from '@jobyard/queues/carrier'
+import { withDeadline } from '@jobyard/queues/deadline'
+import { TicketSender } from '@jobyard/queues/tickets'
+import type { Logger } from 'pino'
+import { Claims } from './claims.ts'
+import type { Handler } from './define-handler.ts'
+import { Heartbeat } from './heartbeat.ts'
+import { JobWorker } from './job-worker.ts'
+import { Ownership, type Run } from './ownership.ts'
+import { ProbeJudge } from './probe-judge.ts'
+import { ProgressReports } from './progress-reports.ts'
+import { Pruner, type Retention } from './pruner.ts'
+import { Reconciler } from './reconciler.ts'
+import { runAttempt } from './run-attempt.ts'
+import { Loop, pause } from './service.ts'
+import { Settlements } from './settlements.ts'
+import { Suspects } from './suspects.ts'
+import { Ticker } from './ticker.ts'
+
+export interface WorkersOptions {
+  readonly databaseUrl: string
+  readonly carrier: Carrier
+  readonly handlers: readonly Handler[]
+  /** Queues to serve; all that the handlers name when absent. */
+  readonly queues?: readonly string[] | undefined
+  /** Jobs at once per queue. */
+  readonly concurrency: number
+  readonly retention: Retention
+  /** Time without a heartbeat after which a worker process is declared dead, in milliseconds; at least four beats. */
+  readonly leaseMs?: number
+  readonly log: Logger
+}
+
+/** A worker process at work. */
+export interface Workers {
+  /**
+   * Stops taking jobs, waits for those that run, and hands back what is left.
+   *
+   * @param graceMs how long to wait, in milliseconds.
+   */
+  stop(graceMs: number): Promise<void>
+  /** Ends the waiting of a {@link stop} under way: what still runs is handed back at once. */
+  hurry(): void
+}
+
+const defaultLeaseMs = 10_000
+const beatsPerLease = 5
+/** Time that aborted handlers get to clean up before their jobs go back to the queue, in milliseconds. */
+const cleanUpMs = 500
+
+/**
+ * Starts everything a worker process does; its database and carrier must be migrated and checked.
+ *
+ * @throws the driver's error when Postgres cannot be reached.
+ */
+export async function startWorkers(options: WorkersOptions): Promise<Workers> {
+  const { carrier, handlers, concurrency, log, leaseMs = defaultLeaseMs } = options
+  const queues = options.queues ?? [...new Set(handlers.map(({ contract }) => contract.queue))]
+  const db = connect(options.databaseUrl, { applicationName: 'jobyard-workers' })
+  const { sql } = db
+  const tickets = new TicketSender(carrier, (error, count) =>
+    log.warn({ err: error, tickets: count }, 'Tickets may be lost; the probe will find out'),
+  )
+  const ownership = new Ownership()
+  const claims = new Claims(sql, ownership, log)
+  const settlements = new Settlements(sql, log)
+  const progress = new ProgressReports(sql)
+  const byType = new Map(handlers.map((handler) => [handler.contract.type, handler]))
+  const attempt = (run: Run) =>
+    runAttempt(run, { handlers: byType, ownership, settlements, progress, transactions: db.transactions, log })
+
+  await ensureQueues(sql, queues)
+  const describe = { host: hostname(), pid: process.pid, queues, concurrency }
+  const heartbeat = new Heartbeat({ sql, ownership, tickets, describe, leaseMs, log })
+  await heartbeat.register()
+
+  const reconciler = new Reconciler({ sql, carrier, tickets, queues, leaseMs, log })
+  const suspects = new Suspects({ sql, ownership, queues, runAttempt: attempt })
+  const ticker = new Ticker(sql, tickets)
+  const pruner = new Pruner(sql, options.retention)
+  const probes = new ProbeJudge(sql, tickets, log)
+  const every = (everyMs: number, name: string, runOnce: () => Promise<boolean | void>) =>
+    new Loop({ name, everyMs, runOnce, log })
+  const beatMs = leaseMs / beatsPerLease
+  const heart = every(beatMs, 'heartbeat', () => heartbeat.runOnce())
+  const reports = every(250, 'progress', () => progress.runOnce())
+  const upkeep = [
+    every(500, 'ticker', () => ticker.runOnce()),
+    every(1_000, 'suspects', () => suspects.runOnce()),
+    every(beatMs, 'reaper', async () => void (await reconciler.reap())),
+    every(1_000, 'orphans', async () => (await reconciler.requeueOrphans()) === 1_000),
+    every(5_000, 'probe', async () => void (await reconciler.probe())),
+    every(5_000, 'pauses', async () => void (await reconciler.mirrorPauses())),
+    every(60_000, 'pruner', () => pruner.runOnce()),
+  ]
+  const jobWorkers = queues.map(
+    (queue) => new JobWorker({ queue, concurrency, carrier, claims, tickets, probes, runAttempt: attempt, log }),
+  )
+  for (const service of [heart, reports, ...upkeep, ...jobWorkers]) service.start()
+  log.info({ workerId: ownership.workerId, queues, concurrency, carrier: carrier.kind }, 'workers are up')
+
+  const hurried = new AbortController()
+  const stop = async (graceMs: number) => {
+    const nothingNew = Promise.all([...jobWorkers, ...upkeep].map((service) => service.stop()))
+    const finished = nothingNew.then(() => ownership.idle()) // the heart beats on: these jobs are still ours
+    await Promise.race([finished, pause(graceMs, hurried.signal)])
+    claims.stop()
+    const handedBack = ownership.size
+    ownership.abortAll('handed_back')
+    if (handedBack > 0) await pause(cleanUpMs)
+    await settleAndHandBack(nothingNew)
+    await Promise.all([heart.stop(), reports.stop()])
+    await carrier.close() // after the tickets of the jobs that went back
+    await db.close()
+    log.info({ handedBack }, 'workers are down')
+  }
+
+  /** If Postgres does not answer, the rows stay: whoever watches will find them orphaned. */
+  const settleAndHandBack = async (nothingNew: Promise<unknown>) => {
+    try {
+      await withDeadline(nothingNew, 5_000, 'The last tickets')
+      await withDeadline(settlements.drained(), 5_000, 'The last settlements')
+      const jobs = await withDeadline(handBack(sql, ownership.workerId), 5_000, 'Handing back')
+      await withDeadline(deleteWorker(sql, ownership.workerId), 5_000, 'Signing off')
+      await tickets.send(jobs)
+    } catch (error) {
+      log.error({ err: error }, 'Jobs could not be handed back; they run again when this worker is declared dead')
+    }
+  }
+
+  let stopped: Promise<void> | undefined
+  return { stop: (graceMs) => (stopped ??= stop(graceMs)), hurry: () => hurried.abort() }
+}
