@@ -1,8 +1,9 @@
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
+import { TransactionPool } from './transaction.ts'
 
-/** Anything that runs a tagged statement: the pool, or the one connection of a transaction. */
-export type Sql = postgres.Sql | postgres.ReservedSql
+/** Whatever runs a tagged statement: a pool, or the one connection of a transaction. */
+export type Sql = postgres.Sql
 
 /** Connections of one process to Postgres. */
 export interface Database {
@@ -10,8 +11,8 @@ export interface Database {
   readonly sql: postgres.Sql
   /** Query builder for reads whose shape depends on the caller; has a pool of its own, since drizzle alters its client. */
   readonly orm: PostgresJsDatabase
-  /** Bounded pool that `ctx.transaction` reserves from, so that slow handlers cannot starve claim and settle. */
-  readonly transactions: postgres.Sql
+  /** Connections of `ctx.transaction`, so that slow handlers cannot starve claim and settle. */
+  readonly transactions: TransactionPool
   /** Waits up to five seconds for statements under way, then closes every connection. */
   close(): Promise<void>
 }
@@ -34,9 +35,10 @@ export interface ConnectOptions {
  */
 export function connect(url: string, options: ConnectOptions): Database {
   const { applicationName, max = 8, maxTransactions = 10, statementTimeoutMs = 10_000 } = options
-  const client = (size: number, statementTimeout: number) =>
+  const client = (size: number, statementTimeout: number, onclose = () => {}) =>
     postgres(url, {
       max: size,
+      onclose,
       connect_timeout: 5,
       keep_alive: 15,
       onnotice: () => {},
@@ -48,7 +50,7 @@ export function connect(url: string, options: ConnectOptions): Database {
       },
     })
   const sql = client(max, statementTimeoutMs)
-  const transactions = client(maxTransactions, 0)
+  const transactions = new TransactionPool((onClose) => client(1, 0, onClose), maxTransactions)
   const forOrm = postgres(url, {
     max: 4,
     connect_timeout: 5,
@@ -60,7 +62,7 @@ export function connect(url: string, options: ConnectOptions): Database {
     orm: drizzle(forOrm),
     transactions,
     close: async () => {
-      await Promise.all([sql, transactions, forOrm].map((pool) => pool.end({ timeout: 5 })))
+      await Promise.all([sql.end({ timeout: 5 }), forOrm.end({ timeout: 5 }), transactions.close()])
     },
   }
 }

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, open, readFile, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
-import { errorCode } from './connect.ts'
 
 const logLimitBytes = 16 * 1024 * 1024
 
@@ -89,6 +88,11 @@ export async function exists(path: string): Promise<boolean> {
   )
 }
 
+/** Tells whether a system call failed with this code. (`errorCode` of connect.ts would load drizzle along.) */
+export function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
+}
+
 /** Makes names in a folder as durable as the files behind them. */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r')
@@ -99,7 +103,7 @@ async function readFromHome(home: string, name: string): Promise<string | undefi
   try {
     return (await readFile(join(home, name), 'utf8')).trim()
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined
+    if (hasCode(error, 'ENOENT')) return undefined
     throw error
   }
 }

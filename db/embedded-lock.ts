@@ -1,7 +1,7 @@
 import { chownSync, closeSync, openSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { errorCode } from './connect.ts'
+import { hasCode } from './embedded-home.ts'
 
 export interface HomeLock {
   /** Gives the home free; calling it twice is fine. */
@@ -37,7 +37,7 @@ function makePrivateFile(file: string, home: string): void {
   try {
     closeSync(openSync(file, 'wx', 0o600))
   } catch (error) {
-    if (errorCode(error) === 'EEXIST') return
+    if (hasCode(error, 'EEXIST')) return
     throw error
   }
   const owner = statSync(home)

@@ -3,8 +3,7 @@ import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { errorCode } from './connect.ts'
-import { logFileOf, openLog } from './embedded-home.ts'
+import { hasCode, logFileOf, openLog } from './embedded-home.ts'
 import { serverEnvironment, type Seat } from './embedded-user.ts'
 
 /** A server that ended before it took connections. */
@@ -197,7 +196,7 @@ function sendSignal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name)
   } catch (error) {
-    if (errorCode(error) !== 'ESRCH') throw error
+    if (!hasCode(error, 'ESRCH')) throw error
   }
 }
 

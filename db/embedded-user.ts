@@ -134,8 +134,12 @@ async function relocate(request: SeatRequest, account: ServerUser): Promise<Seat
   const { home, relocationFolder, onLog } = request
   try {
     const binFolder = await copyPrograms(dirname(request.binFolder), relocationFolder)
-    const obstacle = await findObstacle(account, binFolder, dirname(request.dataFolder))
-    if (obstacle === undefined) return { binFolder, dataFolder: request.dataFolder, user: account }
+    const [inPlace, elsewhere] = [dirname(request.dataFolder), relocationFolder]
+    if ((await findObstacle(account, binFolder, inPlace)) === undefined) {
+      return { binFolder, dataFolder: request.dataFolder, user: account }
+    }
+    const obstacle = await findObstacle(account, binFolder, elsewhere)
+    if (obstacle !== undefined) throw new Error(obstacle)
     const dataFolder = join(await makePassableFolder(relocationFolder, 'home-'), 'postgres')
     if (await exists(request.dataFolder)) await copyData(request.dataFolder, dataFolder, binFolder, account)
     onLog(

@@ -67,7 +67,7 @@ describe('the embedded Postgres', () => {
   })
 
   it('lets nobody in without the password, and hides password and data from other users', async () => {
-    const home = await makeTestHome()
+    const home = await makeUsedHome()
     const server = await start(home)
     const stranger = new URL(server.url)
     for (const password of ['', 'wrong']) {
@@ -92,7 +92,7 @@ describe('the embedded Postgres', () => {
   })
 
   it('refuses a second start while the first one lives, and names it', async () => {
-    const home = await makeTestHome()
+    const home = await makeUsedHome()
     const starts = await Promise.allSettled([start(home), start(home)])
     expect(starts.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected'])
     await expect(start(home)).rejects.toThrow(`in use by another start (process ${process.pid})`)
@@ -174,15 +174,8 @@ describe('the embedded Postgres after a kill', () => {
     const busy = query(first.url, `select count(*) from generate_series(1, 1e12::bigint)`).catch(
       (error: unknown) => error,
     )
-    await vi.waitUntil(
-      async () =>
-        (
-          await query(
-            first.url,
-            `select 1 from pg_stat_activity where query like '%series(1%' and pid <> pg_backend_pid()`,
-          )
-        ).length > 0,
-    )
+    const busyQueries = `select 1 from pg_stat_activity where query like '%series(1%' and pid <> pg_backend_pid()`
+    await eventually(async () => (await query(first.url, busyQueries)).length > 0)
     process.kill((await findPostmaster(first.dataFolder))!.pid, 'SIGKILL')
     await first.stop()
     const second = await start(home)
@@ -205,15 +198,13 @@ describe('the embedded Postgres after a kill', () => {
   it('starts after an initdb that was killed half-way, and one that lost its parent', async () => {
     const home = await makeTestHome()
     const child = spawnStarter(home)
-    const draft = await vi.waitUntil(
-      async () => (await readdir(home)).find((name) => name.startsWith('postgres-init-')),
-      { interval: 2 },
-    )
-    await vi.waitUntil(async () => (await readdir(join(home, draft))).includes('data'), { interval: 2 })
+    const findDraft = async () => (await readdir(home)).find((name) => name.startsWith('postgres-init-'))
+    const draft = join(home, await eventually(findDraft))
+    await eventually(async () => (await readdir(draft)).includes('data'))
     await killHard(child)
     const server = await start(home)
     expect(await query(server.url, 'select 1 as one')).toEqual([{ one: 1 }])
-    expect((await readdir(home)).filter((name) => name.startsWith('postgres-init-'))).toEqual([])
+    expect(await findDraft()).toBeUndefined()
   })
 
   it('is not hit by the Ctrl-C that ends its starter', async () => {
@@ -230,7 +221,7 @@ describe.runIf(isRoot && process.platform === 'linux')('the embedded Postgres of
   const canUnshare = spawnSync('/bin/sh', ['-c', `unshare --user --map-user=${nobody} true`]).status === 0
 
   it('runs as nobody where nobody may enter', async () => {
-    const server = await start(await makeTestHome())
+    const server = await start(await makeUsedHome())
     expect(await ownerOf(server.dataFolder)).toBe(nobody)
     expect(await ownerOf(`/proc/${(await findPostmaster(server.dataFolder))!.pid}`)).toBe(nobody)
   })
@@ -406,13 +397,8 @@ async function spawnBystander(what: 'another program' | 'a zombie'): Promise<num
   onTestFinished(() => killHard(child))
   const [line] = await once(createInterface({ input: child.stdout }), 'line')
   if (what === 'a zombie') {
-    await vi.waitUntil(
-      async () =>
-        spawnSync('ps', ['-o', 'stat=', '-p', String(line)])
-          .stdout.toString()
-          .startsWith('Z'),
-      { interval: 5 },
-    )
+    const state = () => spawnSync('ps', ['-o', 'stat=', '-p', String(line)]).stdout.toString()
+    await eventually(() => state().startsWith('Z'))
   }
   return Number(line)
 }
@@ -433,6 +419,8 @@ async function withoutUserNamespaces<Result>(work: () => Promise<Result>): Promi
     vi.unstubAllEnvs()
   }
 }
+
+const eventually = <Found>(check: () => Found | Promise<Found>) => vi.waitUntil(check, { interval: 3, timeout: 20_000 })
 
 async function query(url: string, text: string): Promise<unknown[]> {
   const sql = postgres(url, { max: 1, onnotice: () => {} })

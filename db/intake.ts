@@ -63,7 +63,7 @@ function insert(sql: Sql, batch: readonly NewJob[]) {
         ${column((job) => job.runAt?.toISOString() ?? null)}::timestamptz[], ${column((job) => job.delayMs ?? null)}::float8[],
         ${column((job) => job.expiresAt?.toISOString() ?? null)}::timestamptz[], ${column((job) => job.maxAttempts)}::int[],
         ${column((job) => job.timeoutMs)}::int[], ${column((job) => JSON.stringify(job.tags))}::text[],
-        ${column((job) => job.metadata)}::text[], ${column((job) => String(job.internal))}::boolean[],
+        ${column((job) => job.metadata)}::text[], ${column((job) => String(job.internal))}::text[],
         ${column((job) => job.redriveOf ?? null)}::uuid[], ${column((job) => job.idempotency?.key ?? null)}::text[],
         ${column((job) => job.idempotency?.requestHash ?? null)}::text[]
       ) as t (id, tenant, type, queue, input, priority, at, delay_ms, expires_at, max_attempts, timeout_ms, tags, metadata,
@@ -79,7 +79,7 @@ function insert(sql: Sql, batch: readonly NewJob[]) {
       timeout_ms, ticketed_at, redrive_of, created_at)
     select id, tenant, type, queue, ${initialStatus(sql)}, priority, input::json, metadata::json,
       case when tags = '[]' then '{}' else array(select json_array_elements_text(tags::json)) end,
-      internal, run_at, expires_at, max_attempts, timeout_ms,
+      internal::boolean, run_at, expires_at, max_attempts, timeout_ms,
       case when run_at > statement_timestamp() then null else statement_timestamp() end, redrive_of, statement_timestamp()
     from item where key is null or id in (select job_id from keyed) order by id
     returning id, status, created_at, run_at`

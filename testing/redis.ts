@@ -1,6 +1,6 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { constants } from 'node:fs'
+import { constants, rmSync } from 'node:fs'
 import { access, mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -46,10 +46,13 @@ export async function startTestRedis(options: TestRedisOptions = {}): Promise<Te
 }
 
 function handleOf(child: ChildProcess, port: number, folder: string): TestRedis {
-  const killChild = () => void child.kill('SIGKILL')
-  process.once('exit', killChild)
+  const onExit = () => {
+    child.kill('SIGKILL')
+    rmSync(folder, { recursive: true, force: true })
+  }
+  process.once('exit', onExit)
   const stop = async () => {
-    process.off('exit', killChild)
+    process.off('exit', onExit)
     if (child.exitCode === null && child.signalCode === null) {
       const exit = once(child, 'exit')
       child.kill('SIGKILL')

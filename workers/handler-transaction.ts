@@ -1,7 +1,6 @@
 import type { Sql } from '@jobyard/db/connect'
 import { settleAttempts } from '@jobyard/db/settle'
-import { CommitUnknownError, transaction } from '@jobyard/db/transaction'
-import type postgres from 'postgres'
+import { CommitUnknownError, type TransactionPool } from '@jobyard/db/transaction'
 import type { Run } from './ownership.ts'
 
 /** Thrown out of `ctx.transaction` when the attempt no longer owns its job: nothing was written. */
@@ -11,13 +10,13 @@ export class FencedError extends Error {
 
 /** The one transaction a handler may end with: its writes and the settlement commit together, or neither. */
 export class HandlerTransaction {
-  readonly #pool: postgres.Sql
+  readonly #pool: TransactionPool
   readonly #run: Run
   readonly #serialize: (output: unknown) => string
   #state: 'unused' | 'open' | 'settled' | 'unknown' = 'unused'
 
   /** @param serialize checks an output and turns it into JSON text. */
-  constructor(pool: postgres.Sql, run: Run, serialize: (output: unknown) => string) {
+  constructor(pool: TransactionPool, run: Run, serialize: (output: unknown) => string) {
     this.#pool = pool
     this.#run = run
     this.#serialize = serialize
@@ -42,7 +41,7 @@ export class HandlerTransaction {
     if (this.#state !== 'unused') throw new Error('ctx.transaction may be called once, as the last thing a handler does')
     this.#state = 'open'
     try {
-      const output = await transaction(this.#pool, async (sql) => {
+      const output = await this.#pool.run(async (sql) => {
         const result = await work(sql)
         await this.#settle(sql, result)
         return result

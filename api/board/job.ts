@@ -1,0 +1,145 @@
+import type { BoardJobRow, BoardLane } from '@jobyard/db/board'
+import { previewLimit } from '@jobyard/db/board'
+import type { AttemptRow } from '@jobyard/db/jobs'
+import type { JobError } from '@jobyard/db/settle'
+import type { JobStatus } from '@jobyard/db/statuses'
+import type { JobActions } from '../job-actions.ts'
+
+/** The tabs of Bull Board that the record fills. */
+export type BoardTab = 'waiting' | 'active' | 'delayed' | 'completed' | 'failed'
+
+const tabs = {
+  scheduled: 'delayed',
+  queued: 'waiting',
+  running: 'active',
+  retrying: 'delayed',
+  completed: 'completed',
+  failed: 'failed',
+  cancelled: 'failed',
+} as const satisfies Record<JobStatus, BoardTab>
+
+/** The list of the record behind each tab. */
+export const laneOfTab = {
+  waiting: 'queued',
+  active: 'running',
+  delayed: 'due',
+  completed: 'completed',
+  failed: 'failed',
+} as const satisfies Record<BoardTab, BoardLane>
+
+/** A job of the record in Bull Board's shape. Its buttons do what the API does. */
+export class BoardJob {
+  readonly id: string
+  readonly opts: Record<string, unknown> & { readonly delay?: number }
+  readonly #row: BoardJobRow
+  readonly #attempts: readonly AttemptRow[]
+  readonly #actions: JobActions
+
+  /** @param attempts those that did not simply complete; none in lists. */
+  constructor(row: BoardJobRow, attempts: readonly AttemptRow[], actions: JobActions) {
+    this.id = row.id
+    this.opts = optionsOf(row)
+    this.#row = row
+    this.#attempts = attempts
+    this.#actions = actions
+  }
+
+  /** Runs a scheduled or retrying job now. @throws Problem `not-found` or `conflict`. */
+  async promote(): Promise<void> {
+    await this.#actions.promote(this.#row.tenant, this.id)
+  }
+
+  /** Makes a new job of a failed or cancelled one. @throws Problem `not-found` or `conflict`. */
+  async retry(): Promise<void> {
+    await this.#actions.redrive(this.#row.tenant, this.id)
+  }
+
+  /** Cancels the job; the record keeps it. @throws Problem `not-found` or `conflict`. */
+  async remove(): Promise<void> {
+    await this.#actions.cancel(this.#row.tenant, this.id)
+  }
+
+  /** @returns the tab that the job belongs to. */
+  async getState(): Promise<BoardTab> {
+    return tabs[this.#row.status]
+  }
+
+  /** @returns what Bull Board shows; instants in milliseconds since 1970, progress 0 to 100. */
+  toJSON() {
+    const row = this.#row
+    const delay = delayOf(row)
+    return {
+      id: row.id,
+      name: row.type,
+      timestamp: row.createdAt.getTime(),
+      processedOn: row.startedAt?.getTime() ?? null,
+      processedBy: row.workerHost === null ? null : `${row.workerHost}, process ${row.workerPid}`,
+      finishedOn: row.finishedAt?.getTime() ?? null,
+      progress: progressOf(row),
+      attemptsMade: row.attemptsMade,
+      ...(delay !== undefined && { delay }),
+      ...(row.priority > 0 && { priority: row.priority }),
+      ...(row.crashes > 0 && { stalledCounter: row.crashes }),
+      failedReason: failureOf(row),
+      stacktrace: this.#attempts.flatMap(describeFailure),
+      data: previewOf(row.input, row.inputBytes),
+      returnvalue: row.outputBytes === null ? null : previewOf(row.output, row.outputBytes),
+      opts: this.opts,
+    }
+  }
+}
+
+/** Everything about a job that has no place of its own on the page, in the words of the API. */
+function optionsOf(row: BoardJobRow): BoardJob['opts'] {
+  const delay = delayOf(row)
+  return {
+    status: row.status,
+    queue: row.queue,
+    priority: row.priority,
+    maxAttempts: row.maxAttempts,
+    attemptsMade: row.attemptsMade,
+    crashes: row.crashes,
+    claims: row.epoch,
+    timeoutMs: row.timeoutMs,
+    ...(row.runAt && { runAt: row.runAt.toISOString() }),
+    ...(delay !== undefined && { delay }),
+    ...(row.expiresAt && { expiresAt: row.expiresAt.toISOString() }),
+    ...(row.redriveOf && { redriveOf: row.redriveOf }),
+    tags: row.tags,
+    metadata: row.metadata,
+    tenant: row.tenant,
+    ...(row.internal && { internal: true }),
+  }
+}
+
+/** Bull Board adds this to the time of acceptance to say when a job will run. */
+function delayOf(row: BoardJobRow): number | undefined {
+  const due = row.status === 'scheduled' || row.status === 'retrying'
+  return due && row.runAt ? Math.max(1, row.runAt.getTime() - row.createdAt.getTime()) : undefined
+}
+
+function progressOf({ status, progress, progressNote }: BoardJobRow): number | { progress: number; note: string } {
+  if (progress === null) return 0
+  const percent = status === 'completed' ? 100 : Math.round(progress * 100)
+  return progressNote === null ? percent : { progress: percent, note: progressNote }
+}
+
+function failureOf({ status, error, attemptsMade }: BoardJobRow): string {
+  if (status === 'cancelled') return error ? `cancelled, after ${sentenceOf(error)}` : 'cancelled'
+  if (!error) return ''
+  return status === 'failed' ? sentenceOf(error) : `attempt ${attemptsMade} ended with ${sentenceOf(error)}`
+}
+
+/** @returns the reason for programs and the message for people, in one line. */
+export function sentenceOf({ reason, message }: JobError): string {
+  return `${reason}: ${message}`
+}
+
+function describeFailure({ attempt, outcome, error, finishedAt }: AttemptRow): string[] {
+  return error ? [`${sentenceOf(error)}\n    at attempt ${attempt}, ${outcome}, ${finishedAt.toISOString()}`] : []
+}
+
+function previewOf(value: unknown, bytes: number): unknown {
+  const leftOut = value === null && bytes > previewLimit
+  return leftOut ? { leftOut: `${bytes.toLocaleString('en')} bytes; open the job to see them` } : value
+}

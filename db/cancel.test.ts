@@ -1,0 +1,67 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { openRecord, type TestRecord } from '../testing/record.ts'
+import { cancelJob } from './cancel.ts'
+import { claimJobs } from './claim.ts'
+import { newId } from './ids.ts'
+import { promoteDue, promoteJob } from './promote.ts'
+import { settleAttempts } from './settle.ts'
+
+let record: TestRecord
+beforeAll(async () => {
+  record = await openRecord()
+})
+afterAll(() => record.close())
+
+it.each([
+  ['queued', {}],
+  ['scheduled', { delayMs: 60_000 }],
+])('cancels a %s job at once, with one event', async (_status, overrides) => {
+  const id = await record.addJob(overrides)
+  expect(await cancelJob(record.sql, 'default', id)).toEqual({ status: 'cancelled', changed: true })
+  expect(await record.events(id)).toEqual(['job.cancelled'])
+  expect(await cancelJob(record.sql, 'default', id)).toEqual({ status: 'cancelled', changed: false })
+  expect(await record.events(id)).toEqual(['job.cancelled'])
+})
+
+it('only asks a running job', async () => {
+  const [worker, id] = [await record.addWorker(), await record.addJob()]
+  await claimJobs(record.sql, worker, [id])
+  expect(await cancelJob(record.sql, 'default', id)).toEqual({ status: 'running', changed: true })
+  expect(await record.job(id)).toMatchObject({ status: 'running', finishedAt: null })
+  expect((await record.job(id)).cancelRequestedAt).toBeInstanceOf(Date)
+})
+
+it('leaves ended jobs, and those of other tenants, alone', async () => {
+  const [worker, id] = [await record.addWorker(), await record.addJob()]
+  expect(await cancelJob(record.sql, 'somebody else', id)).toBeUndefined()
+  expect(await cancelJob(record.sql, 'default', newId())).toBeUndefined()
+  await claimJobs(record.sql, worker, [id])
+  await settleAttempts(record.sql, [{ id, epoch: 1, outcome: 'completed', status: 'completed', output: '1' }])
+  expect(await cancelJob(record.sql, 'default', id)).toEqual({ status: 'completed', changed: false })
+})
+
+it('races with claims without cancelling what has just started', async () => {
+  const worker = await record.addWorker()
+  for (let round = 0; round < 30; round++) {
+    const id = await record.addJob()
+    const [cancelled, claim] = await Promise.all([cancelJob(record.sql, 'default', id), claimJobs(record.sql, worker, [id])])
+    const job = await record.job(id)
+    expect(job.status).toBe(claim.jobs.length === 1 ? 'running' : 'cancelled')
+    expect(cancelled?.status).toBe(job.status)
+  }
+})
+
+it('promotes what is due, earliest first, and nothing else', async () => {
+  const [later, due] = [await record.addJob({ delayMs: 60_000 }), await record.addJob({ delayMs: 60_000 })]
+  await record.sql`update jobs set run_at = statement_timestamp() where id = ${due}`
+  expect(await promoteDue(record.sql)).toEqual([{ id: due, queue: 'default', priority: 0, crashes: 0 }])
+  expect((await record.job(due)).status).toBe('queued')
+  expect((await record.job(later)).status).toBe('scheduled')
+})
+
+it('promotes one job before its time, once', async () => {
+  const id = await record.addJob({ delayMs: 60_000 })
+  expect(await promoteJob(record.sql, 'other', id)).toBeUndefined()
+  expect(await promoteJob(record.sql, 'default', id)).toMatchObject({ id })
+  expect(await promoteJob(record.sql, 'default', id)).toBeUndefined()
+})

@@ -1,0 +1,59 @@
+import { afterAll, beforeEach, expect, it } from 'vitest'
+import { openRecord, type TestRecord } from '../testing/record.ts'
+import { findProbeTargets, sweepLost, type ProbeTarget } from './sweep.ts'
+
+let record: TestRecord
+beforeEach(async () => {
+  record ??= await openRecord()
+  await record.sql`truncate jobs`
+})
+afterAll(() => record.close())
+
+/** Stores a queued job that got its ticket so many seconds ago. */
+async function ticketed(secondsAgo: number, overrides = {}): Promise<string> {
+  const id = await record.addJob(overrides)
+  await record.sql`update jobs set ticketed_at = statement_timestamp() - ${secondsAgo} * interval '1 second' where id = ${id}`
+  return id
+}
+async function target(priority = 0): Promise<ProbeTarget> {
+  const [row] = await record.sql<{ stamp: string }[]>`select statement_timestamp()::text as stamp`
+  return { queue: 'default', priority, stamp: row!.stamp }
+}
+
+it('asks for a probe only where a job has waited for longer than the margin', async () => {
+  await ticketed(1)
+  expect(await findProbeTargets(record.sql, ['default'])).toEqual([])
+  await ticketed(6, { priority: 3 })
+  expect(await findProbeTargets(record.sql, ['default', 'other'])).toMatchObject([{ queue: 'default', priority: 3 }])
+  expect(await findProbeTargets(record.sql, ['other'])).toEqual([])
+})
+
+it('re-tickets what was ticketed longer than the margin before the stamp', async () => {
+  const lost = await ticketed(60)
+  await ticketed(3)
+  await ticketed(60, { priority: 1 })
+  await ticketed(60, { queue: 'other' })
+  expect(await sweepLost(record.sql, await target())).toEqual([{ id: lost, queue: 'default', priority: 0, crashes: 0 }])
+  expect(await sweepLost(record.sql, await target())).toEqual([])
+})
+
+it('looks only at what came after the last proven stamp', async () => {
+  const proven = (await target()).stamp
+  await ticketed(60)
+  expect(await sweepLost(record.sql, await target(), proven)).toEqual([])
+  expect(await sweepLost(record.sql, await target())).toHaveLength(1)
+})
+
+it('leaves suspects alone: they have no tickets to lose', async () => {
+  const id = await ticketed(60)
+  await record.sql`update jobs set crashes = 2 where id = ${id}`
+  expect(await findProbeTargets(record.sql, ['default'])).toEqual([])
+  expect(await sweepLost(record.sql, await target())).toEqual([])
+})
+
+it('gives each lost job to one of many that sweep at once', async () => {
+  const ids = await Promise.all(Array.from({ length: 20 }, () => ticketed(60)))
+  const stamp = await target()
+  const swept = await Promise.all(Array.from({ length: 4 }, () => sweepLost(record.sql, stamp)))
+  expect(swept.flat().map(({ id }) => id).toSorted()).toEqual(ids.toSorted())
+})

@@ -1,0 +1,71 @@
+import postgres from 'postgres'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { openRecord, type TestRecord } from '../testing/record.ts'
+import { CommitUnknownError, ConnectionLostError, TransactionPool } from './transaction.ts'
+
+let record: TestRecord
+let pool: TransactionPool
+beforeAll(async () => {
+  record = await openRecord()
+  await record.sql`create table marks (id int primary key)`
+  pool = new TransactionPool((onclose) => postgres(record.url, { max: 1, onclose, onnotice: () => {}, connection: { application_name: 'victim' } }), 2)
+})
+beforeEach(() => record.sql`truncate marks`)
+afterAll(async () => {
+  await pool.close()
+  await record.close()
+})
+
+const marks = async () => (await record.sql`select id from marks order by id`).map((row) => row.id as number)
+const killConnections = () =>
+  record.sql`select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'victim'`
+const rollBack = () => {
+  throw new Error('roll back')
+}
+
+it('commits what it did, and rolls back what threw', async () => {
+  expect(await pool.run((sql) => sql`insert into marks values (1) returning id`)).toMatchObject([{ id: 1 }])
+  await expect(pool.run((sql) => sql`insert into marks values (2)`.then(rollBack))).rejects.toThrow('roll back')
+  expect(await marks()).toEqual([1])
+})
+
+it('runs as many at once as it has connections, and the rest in turn', async () => {
+  const pids = await Promise.all(Array.from({ length: 6 }, () => pool.run((sql) => sql`select pg_backend_pid() as pid, pg_sleep(0.02)`)))
+  expect(new Set(pids.map(([row]) => row?.pid as number)).size).toBe(2)
+})
+
+it('keeps plain statements out of its transactions', async () => {
+  const plain = Array.from({ length: 100 }, (_, id) => record.sql`insert into marks values (${id})`)
+  const rolledBack = Array.from({ length: 20 }, () => pool.run((sql) => sql`select 1`.then(rollBack)).catch(() => {}))
+  await Promise.all([...plain, ...rolledBack])
+  expect(await marks()).toHaveLength(100)
+})
+
+describe('When the connection is lost', () => {
+  it('nothing runs outside the transaction', async () => {
+    const broken = pool.run(async (sql) => {
+      await sql`insert into marks values (1)`
+      await killConnections()
+      await sql`insert into marks values (2)`.catch(() => {})
+      await sql.unsafe('insert into marks values (3)')
+    })
+    await expect(broken).rejects.toBeInstanceOf(ConnectionLostError)
+    expect(await marks()).toEqual([])
+  })
+
+  it('during COMMIT, it says that the outcome is unknown', async () => {
+    const broken = pool.run(async (sql) => {
+      await sql`insert into marks values (1)`
+      await killConnections()
+    })
+    await expect(broken).rejects.toBeInstanceOf(CommitUnknownError)
+    expect(await marks()).toEqual([])
+  })
+
+  it('the next transaction has another one', async () => {
+    await pool.run((sql) => sql`select 1`)
+    await killConnections()
+    await pool.run((sql) => sql`insert into marks values (7)`)
+    expect(await marks()).toEqual([7])
+  })
+})

@@ -1,0 +1,77 @@
+import { connect, type Database } from '@jobyard/db/connect'
+import { newId } from '@jobyard/db/ids'
+import { insertJobs, type NewJob } from '@jobyard/db/intake'
+import type { JobRow } from '@jobyard/db/jobs'
+import { ensureQueues } from '@jobyard/db/queue-rows'
+import { insertWorker } from '@jobyard/db/worker-rows'
+import { inject } from 'vitest'
+import { createDatabase } from './postgres.ts'
+
+/** A row with everything that tests look at. */
+export type StoredJob = JobRow & { workerId: string | null; ticketedAt: Date | null; cancelRequestedAt: Date | null }
+
+/** A record of its own for one test file. */
+export interface TestRecord {
+  readonly url: string
+  readonly db: Database
+  readonly sql: Database['sql']
+  /** Stores one job. */
+  addJob(overrides?: Partial<NewJob>): Promise<string>
+  addWorker(): Promise<string>
+  job(id: string): Promise<StoredJob>
+  attempts(id: string): Promise<{ outcome: string; attempt: number }[]>
+  events(id: string): Promise<string[]>
+  close(): Promise<void>
+}
+
+/** @returns a new job that can be stored as it is. */
+export function newJob(overrides: Partial<NewJob> = {}): NewJob {
+  return {
+    id: newId(),
+    tenant: 'default',
+    type: 'echo',
+    queue: 'default',
+    input: '{"value":1}',
+    priority: 0,
+    maxAttempts: 3,
+    timeoutMs: 1_000,
+    tags: [],
+    metadata: '{}',
+    internal: false,
+    ...overrides,
+  }
+}
+
+/** Opens an empty record; close it at the end of the file. */
+export async function openRecord(): Promise<TestRecord> {
+  const database = await createDatabase(inject('postgresAdminUrl'))
+  const db = connect(database.url, { applicationName: 'test' })
+  const { sql } = db
+  await ensureQueues(sql, ['default'])
+  return {
+    url: database.url,
+    db,
+    sql,
+    addJob: async (overrides) => {
+      const job = newJob(overrides)
+      await insertJobs(sql, [job])
+      return job.id
+    },
+    addWorker: async () => {
+      const id = newId()
+      await insertWorker(sql, { id, host: 'test', pid: 1, queues: ['default'], concurrency: 1 })
+      return id
+    },
+    job: async (id) => {
+      const [row] = await sql<StoredJob[]>`select * from jobs where id = ${id}`
+      if (!row) throw new Error(`There is no job ${id}`)
+      return row
+    },
+    attempts: async (id) => sql`select outcome, attempt from attempts where job_id = ${id} order by epoch`,
+    events: async (id) => (await sql`select type from outbox where job_id = ${id}`).map((row) => row.type as string),
+    close: async () => {
+      await db.close()
+      await database.drop()
+    },
+  }
+}
