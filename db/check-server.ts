@@ -39,11 +39,9 @@ export function serverProblems(settings: ServerSettings): string[] {
 /**
  * Refuses to go on with a server that would not keep the promise.
  *
- * @param allowUnsafe sentences are still returned, but nothing is thrown: for tests, whose servers run without fsync.
  * @throws Error with all the problems, one a line.
  */
-export async function checkServer(sql: Sql, { allowUnsafe = false } = {}): Promise<string[]> {
+export async function checkServer(sql: Sql): Promise<void> {
   const problems = serverProblems(await readServerSettings(sql))
-  if (problems.length > 0 && !allowUnsafe) throw new Error(problems.join('\n'))
-  return problems
+  if (problems.length > 0) throw new Error(problems.join('\n'))
 }

@@ -77,8 +77,13 @@ const connectionErrorCodes = new Set([
  * Only the former is worth bisecting a batch for.
  */
 export function isRowError(error: unknown): boolean {
+  return /^(22|23|54)/.test(errorCode(error))
+}
+
+/** Tells that the connection failed, so that nothing is known about what was under way on it. */
+export function isConnectionError(error: unknown): boolean {
   const code = errorCode(error)
-  return /^(22|23|54)/.test(code) && !connectionErrorCodes.has(code)
+  return connectionErrorCodes.has(code) || /^(08|57P)/.test(code)
 }
 
 /** @returns the SQLSTATE or the socket's error code, or an empty string. */

@@ -129,8 +129,7 @@ export function whyAddressIsForbidden(address: string, target: Target, allow: Al
 }
 
 function isPublicUnicast(address: Address): boolean {
-  if (address.range() !== 'unicast') return false
-  return address.kind() === 'ipv4' || (address as ipaddr.IPv6).match(globalUnicastV6)
+  return address.range() === 'unicast' && (address instanceof ipaddr.IPv4 || address.match(globalUnicastV6))
 }
 
 function describe(address: Address): string {

@@ -26,7 +26,10 @@ function guardedFetch(options: Partial<GuardedFetchOptions> = {}) {
   return createGuardedFetch({ allow, timeoutMs: 5_000, maxBodyBytes: 1_000, maxHeaderBytes: 8_192, ...options })
 }
 
-async function listen<S extends Server | TcpServer>(server: S, host = '127.0.0.1'): Promise<{ server: S; port: number }> {
+async function listen<S extends Server | TcpServer>(
+  server: S,
+  host = '127.0.0.1',
+): Promise<{ server: S; port: number }> {
   servers.push(server)
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
@@ -60,7 +63,11 @@ const okHead = 'HTTP/1.1 200 OK\r\n'
 describe('an allowed receiver', () => {
   it('gets method, headers and body, and its answer comes back whatever the status', async () => {
     const { url } = await httpServer((request, response) => {
-      response.writeHead(418, { 'x-method': request.method, 'x-given': request.headers['x-given'], 'x-many': ['a', 'b'] })
+      response.writeHead(418, {
+        'x-method': request.method,
+        'x-given': request.headers['x-given'],
+        'x-many': ['a', 'b'],
+      })
       request.pipe(response)
     })
     const response = await guardedFetch()(`${url}/path?query`, {
@@ -247,7 +254,11 @@ describe('a broken connection is a network error that says what happened:', () =
   it.each<[string, (socket: Socket) => void, RegExp]>([
     ['closed without an answer', (socket) => socket.end(), /closed/],
     ['reset', (socket) => socket.resetAndDestroy(), /ECONNRESET|closed/],
-    ['closed within the body', (socket) => socket.end(`${okHead}content-length: 9\r\n\r\nx`), /closed|terminated|mismatch/],
+    [
+      'closed within the body',
+      (socket) => socket.end(`${okHead}content-length: 9\r\n\r\nx`),
+      /closed|terminated|mismatch/,
+    ],
     ['not HTTP', (socket) => socket.end('220 mail.example ESMTP\r\n'), /HTTP/],
   ])('%s', async (_name, answer, message) => {
     const { url } = await rawServer((socket) => socket.once('data', () => answer(socket)))

@@ -1,6 +1,7 @@
 import type { LookupAddress } from 'node:dns'
 import { lookup as resolveName } from 'node:dns/promises'
 import type { LookupFunction } from 'node:net'
+import { callbackify } from 'node:util'
 import { buildConnector, Client, type Dispatcher } from 'undici'
 import { type AllowList, type Target, targetOf, whyAddressIsForbidden, whyUrlIsForbidden } from './address-rules.ts'
 
@@ -99,7 +100,7 @@ async function requestOnce(
   options: GuardedFetchOptions,
 ): Promise<GuardedResponse> {
   const client = openClient(url, signal, options)
-  const destroyClient = () => void client.destroy(signal.reason)
+  const destroyClient = () => client.destroy(signal.reason, () => {})
   signal.addEventListener('abort', destroyClient, { once: true })
   try {
     const response = await client.request({
@@ -132,25 +133,30 @@ function openClient(url: URL, signal: AbortSignal, options: GuardedFetchOptions)
 
 /** A `lookup` for sockets that hands out an address only if all that the name has may be reached. */
 function guardedLookup(target: Target, options: GuardedFetchOptions): LookupFunction {
-  const resolve = options.lookup ?? ((hostname: string) => resolveName(hostname, { all: true }))
-  return (hostname, { all }, callback) => {
-    const succeed = (addresses: readonly LookupAddress[]) => {
-      const [first] = addresses
-      if (!first) return callback(new Error(`${hostname} has no address`), '')
-      return all ? callback(null, [...addresses]) : callback(null, first.address, first.family)
-    }
-    resolve(hostname)
-      .then((addresses) => refuseForbidden(addresses, target, options.allow))
-      .then(succeed, (error: Error) => callback(error, ''))
-  }
+  const resolve = callbackify((hostname: string) => resolveAllowed(hostname, target, options))
+  return (hostname, { all }, callback) =>
+    resolve(hostname, (error, addresses) => {
+      if (error) return callback(error, '')
+      return all ? callback(null, addresses) : callback(null, addresses[0].address, addresses[0].family)
+    })
 }
 
-function refuseForbidden(addresses: readonly LookupAddress[], target: Target, allow: AllowList) {
-  for (const { address } of addresses) {
+async function resolveAllowed(
+  hostname: string,
+  target: Target,
+  { allow, lookup = resolveAll }: GuardedFetchOptions,
+): Promise<[LookupAddress, ...LookupAddress[]]> {
+  const [first, ...others] = await lookup(hostname)
+  if (!first) throw new Error(`${hostname} has no address`)
+  for (const { address } of [first, ...others]) {
     const reason = whyAddressIsForbidden(address, target, allow)
     if (reason) throw new ForbiddenAddressError(`${target.host} stands for ${address}, and ${reason}`)
   }
-  return addresses
+  return [first, ...others]
+}
+
+function resolveAll(hostname: string): Promise<LookupAddress[]> {
+  return resolveName(hostname, { all: true })
 }
 
 /** Stops reading, and with it the connection, one chunk after the limit. */

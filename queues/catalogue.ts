@@ -42,7 +42,10 @@ export function createCatalogue(contracts: readonly Contract[]): Catalogue {
 }
 
 function wordsOf(type: string): string[] {
-  return type.toLowerCase().split(/[^a-z0-9]+/).filter((word) => word !== '')
+  return type
+    .toLowerCase()
+    .split(/[^a-z0-9]+/)
+    .filter((word) => word !== '')
 }
 
 /** The types of this installation. A type of your own: add its contract here and its handler in `workers/handlers/index.ts`. */

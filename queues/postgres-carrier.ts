@@ -41,6 +41,7 @@ export class PostgresCarrier implements CarrierBackend {
       keepAlive: true,
       connectionTimeoutMillis: 5_000,
     })
+    this.#pool.setMaxListeners(0)
     this.#pool.on('error', onError)
   }
 

@@ -90,12 +90,13 @@ function describeIndexes({ name, indexes }: TableConfig): string[][] {
   })
 }
 
-function nameOf(column: Partial<IndexedColumn> | SQL): string {
-  return is(column, SQL) ? textOf(column) : (column.name ?? '')
+function nameOf(column: Partial<IndexedColumn | SQL>): string {
+  if (is(column, SQL)) return textOf(column)
+  return 'name' in column && typeof column.name === 'string' ? column.name : ''
 }
 
 function describeChecks({ name, checks }: TableConfig): string[][] {
-  return checks.map((check) => [name, check.name, `\`${textOf(check.value)}\``])
+  return checks.map((constraint) => [name, constraint.name, `\`${textOf(constraint.value)}\``])
 }
 
 function textOf(sql: SQL): string {
@@ -107,8 +108,7 @@ function fence(language: string, lines: readonly string[]): string {
 }
 
 function markdownTable(head: readonly string[], rows: readonly string[][]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 }
 
 /** @throws Error when the document is not what the schema says. */

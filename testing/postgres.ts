@@ -30,7 +30,7 @@ const homePrefix = 'jobyard-test-'
 const neededBytes = 2 * 1024 ** 3
 
 /**
- * Starts a Postgres for one run of the tests, in memory where there is enough, without fsync. It is killed and deleted when this process
+ * Starts a Postgres for one run of the tests, in memory where there is enough. It is killed and deleted when this process
  * exits; what a killed run left behind is cleared away by the next one.
  */
 export async function startTestPostgres(): Promise<TestPostgres> {
@@ -41,7 +41,7 @@ export async function startTestPostgres(): Promise<TestPostgres> {
   const server = await startEmbeddedPostgres({
     home,
     initdbArgs: ['--no-sync'],
-    settings: { fsync: 'off', full_page_writes: 'off', max_connections: '400' },
+    settings: { max_connections: '400' },
   }).catch(async (error: unknown) => {
     await rm(home, { recursive: true, force: true })
     throw error

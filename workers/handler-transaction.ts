@@ -1,4 +1,4 @@
-import type { Sql } from '@jobyard/db/connect'
+import { isConnectionError, type Sql } from '@jobyard/db/connect'
 import { settleAttempts } from '@jobyard/db/settle'
 import { CommitUnknownError, type TransactionPool } from '@jobyard/db/transaction'
 import type { Run } from './ownership.ts'
@@ -27,7 +27,7 @@ export class HandlerTransaction {
     return this.#state === 'settled'
   }
 
-  /** Whether the connection was lost during COMMIT, so that only the record can tell. */
+  /** Whether the connection was lost, so that only the record can tell what happened. */
   get unknown(): boolean {
     return this.#state === 'unknown'
   }
@@ -49,7 +49,7 @@ export class HandlerTransaction {
       this.#state = 'settled'
       return output
     } catch (error) {
-      if (error instanceof CommitUnknownError) this.#state = 'unknown'
+      if (error instanceof CommitUnknownError || isConnectionError(error)) this.#state = 'unknown'
       throw error
     }
   }

@@ -117,14 +117,14 @@ async function settle(
   if (tx.settled) return 'completed'
   if (!ended) return run.abortCause ?? 'lost'
   const policy = handler?.contract.retry ?? defaultRetryPolicy
-  const settlement = tx.unknown ? retryAfterUnknownCommit(run) : decide(run.job, ended, policy)
+  const settlement = tx.unknown ? retryAfterLostConnection(run) : decide(run.job, ended, policy)
   const settled = await deps.settlements.settle(settlement)
   return settled?.status ?? (tx.settled || tx.unknown ? 'completed' : 'fenced')
 }
 
-/** If the commit landed, this settlement finds the job ended and changes nothing; if not, the job runs again, at no cost. */
-function retryAfterUnknownCommit({ job }: Run): Settlement {
-  const error = { reason: 'commit_unknown', message: 'The connection was lost during COMMIT.' }
+/** If a commit landed, this settlement finds the job ended and changes nothing; if not, the job runs again, at no cost. */
+function retryAfterLostConnection({ job }: Run): Settlement {
+  const error = { reason: 'connection_lost', message: 'The connection to Postgres was lost in ctx.transaction.' }
   return { id: job.id, epoch: job.epoch, outcome: 'snoozed', status: 'retrying', delayMs: 0, error }
 }
 

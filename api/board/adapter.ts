@@ -1,5 +1,5 @@
 import { BaseAdapter } from '@bull-board/api/dist/queueAdapters/base.js'
-import { boardLanes, getBoardJob, listBoardJobs, listBoardWorkers, type BoardWorker } from '@jobyard/db/board'
+import { getBoardJob, listBoardJobs, listBoardWorkers, type BoardWorker } from '@jobyard/db/board'
 import type { Sql } from '@jobyard/db/connect'
 import { isId } from '@jobyard/db/ids'
 import { getAttempts } from '@jobyard/db/jobs'
@@ -175,7 +175,7 @@ export class RecordAdapter extends BaseAdapter {
 }
 
 /** What the board never does, and what to do instead. */
-export function unsupported(detail: string): Problem {
+function unsupported(detail: string): Problem {
   return new Problem('method-not-allowed', detail)
 }
 
@@ -188,6 +188,3 @@ function viewWorker({ id, host, pid, running, concurrency, ageMs, silentMs }: Bo
     age: Math.round(ageMs / 1_000),
   }
 }
-
-/** The lists of the record that the board shows nowhere; a test keeps it empty. */
-export const lanesWithoutTab = boardLanes.filter((lane) => !tabs.some((tab) => laneOfTab[tab] === lane))

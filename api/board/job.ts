@@ -27,7 +27,10 @@ export const laneOfTab = {
   failed: 'failed',
 } as const satisfies Record<BoardTab, BoardLane>
 
-/** A job of the record in Bull Board's shape. Its buttons do what the API does. */
+/**
+ * A job of the record in Bull Board's shape. Its buttons do what the API does. A job that ended without having started has no
+ * `finishedOn`, since Bull Board would count its duration from 1970.
+ */
 export class BoardJob {
   readonly id: string
   readonly opts: Record<string, unknown> & { readonly delay?: number }
@@ -74,7 +77,7 @@ export class BoardJob {
       timestamp: row.createdAt.getTime(),
       processedOn: row.startedAt?.getTime() ?? null,
       processedBy: row.workerHost === null ? null : `${row.workerHost}, process ${row.workerPid}`,
-      finishedOn: row.finishedAt?.getTime() ?? null,
+      finishedOn: row.startedAt && row.finishedAt ? row.finishedAt.getTime() : null,
       progress: progressOf(row),
       attemptsMade: row.attemptsMade,
       ...(delay !== undefined && { delay }),
@@ -104,6 +107,8 @@ function optionsOf(row: BoardJobRow): BoardJob['opts'] {
     ...(row.runAt && { runAt: row.runAt.toISOString() }),
     ...(delay !== undefined && { delay }),
     ...(row.expiresAt && { expiresAt: row.expiresAt.toISOString() }),
+    ...(row.cancelRequestedAt && { cancelRequestedAt: row.cancelRequestedAt.toISOString() }),
+    ...(row.finishedAt && { finishedAt: row.finishedAt.toISOString() }),
     ...(row.redriveOf && { redriveOf: row.redriveOf }),
     tags: row.tags,
     metadata: row.metadata,
@@ -124,8 +129,11 @@ function progressOf({ status, progress, progressNote }: BoardJobRow): number | {
   return progressNote === null ? percent : { progress: percent, note: progressNote }
 }
 
-function failureOf({ status, error, attemptsMade }: BoardJobRow): string {
-  if (status === 'cancelled') return error ? `cancelled, after ${sentenceOf(error)}` : 'cancelled'
+function failureOf({ status, error, attemptsMade, startedAt }: BoardJobRow): string {
+  if (status === 'cancelled') {
+    const before = error ? `, after ${sentenceOf(error)}` : ''
+    return startedAt ? `cancelled${before}` : 'cancelled before it started'
+  }
   if (!error) return ''
   return status === 'failed' ? sentenceOf(error) : `attempt ${attemptsMade} ended with ${sentenceOf(error)}`
 }

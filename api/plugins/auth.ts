@@ -9,6 +9,12 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Who may call the route. */
     role?: Role
+    /** How callers show who they are: by a Bearer key, or by HTTP Basic to a guard of the route's own scope. */
+    authentication?: 'bearer' | 'basic'
+  }
+  interface FastifyInstance {
+    /** What routes of this scope declare when they say nothing themselves: for plugins whose routes we do not write. */
+    routeDefaults: FastifyContextConfig
   }
   interface FastifyRequest {
     /** Whose data the caller sees. */
@@ -27,12 +33,15 @@ export const defaultTenant = 'default'
 export function registerAuth(app: FastifyInstance, adminKey: string): void {
   const isAdminKey = keyMatcher(adminKey)
   app.decorateRequest('tenant', defaultTenant)
-  app.addHook('onRoute', (route) => {
+  app.decorate('routeDefaults', {})
+  app.addHook('onRoute', function (route) {
+    route.config = { ...this.routeDefaults, ...route.config }
     if (route.url.startsWith('/docs')) route.config = { ...route.config, role: 'public' }
     if (!route.config?.role) throw new Error(`${String(route.method)} ${route.url} declares no role`)
   })
   app.addHook('onRequest', async (request) => {
-    if (request.is404 || request.routeOptions.config.role === 'public') return
+    const { role, authentication } = request.routeOptions.config
+    if (request.is404 || role === 'public' || authentication === 'basic') return
     if (!isAdminKey(bearerOf(request))) throw unauthenticated()
   })
 }

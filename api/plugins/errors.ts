@@ -1,4 +1,4 @@
-import { errorCode, isRowError } from '@jobyard/db/connect'
+import { errorCode, isConnectionError, isRowError } from '@jobyard/db/connect'
 import { OverloadedError } from '@jobyard/queues/errors'
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
@@ -68,7 +68,7 @@ function ofFramework(code: string, error: unknown): Problem | undefined {
 
 function ofDatabase(code: string, error: unknown): Problem | undefined {
   if (isRowError(error)) return invalid([{ path: '', message: 'Postgres cannot store this value' }])
-  if (/^(08|53|57|40)/.test(code) || /^(CONNECT|ECONN|EPIPE|ETIMEDOUT)/.test(code)) {
+  if (isConnectionError(error) || /^(53|57|40)/.test(code)) {
     return unavailable(
       'The database did not answer, so it is unknown whether the request was carried out. Repeat it with the same Idempotency-Key.',
     )

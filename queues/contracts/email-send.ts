@@ -21,11 +21,16 @@ export const emailSend = defineJob({
     from: z
       .string()
       .max(360)
-      .regex(/^(?:[^\p{Cc}<>"@]{1,100} <[^\s<>()"@,;:\\]{1,64}@[A-Za-z0-9.-]{1,253}>|[^\s<>()"@,;:\\]{1,64}@[A-Za-z0-9.-]{1,253})$/u, {
-        error: 'Write an address, or a name followed by <address>',
-      })
+      .regex(
+        /^(?:[^\p{Cc}<>"@]{1,100} <[^\s<>()"@,;:\\]{1,64}@[A-Za-z0-9.-]{1,253}>|[^\s<>()"@,;:\\]{1,64}@[A-Za-z0-9.-]{1,253})$/u,
+        {
+          error: 'Write an address, or a name followed by <address>',
+        },
+      )
       .optional()
-      .describe('An address or `Name <address>`. If left out: the user of SMTP_URL if it is an address, else jobyard@localhost.'),
+      .describe(
+        'An address or `Name <address>`. If left out: the user of SMTP_URL if it is an address, else jobyard@localhost.',
+      ),
   }),
   output: z.strictObject({
     messageId: z.string(),

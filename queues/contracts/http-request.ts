@@ -2,10 +2,10 @@ import { z } from 'zod'
 import { defineJob } from '../define-job.ts'
 
 /** Headers that belong to one connection (RFC 9110, section 7.6.1) or that the platform sets itself. */
-const reservedHeaders = new Set([
-  ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer'],
-  ...['transfer-encoding', 'upgrade', 'http2-settings', 'host', 'content-length', 'expect', 'accept-encoding'],
-])
+const reservedHeaders = new Set(
+  `connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade
+  http2-settings host content-length expect accept-encoding`.split(/\s+/),
+)
 const maxHeaders = 50
 
 const headerName = z

@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 
 /** Starts a server on a free port of the loopback address. @returns the port. */
-export async function listenLocally(server: Pick<Server, 'listen' | 'once' | 'address'>): Promise<number> {
-  server.listen(0, '127.0.0.1')
-  await once(server as Server, 'listening')
-  return (server.address() as AddressInfo).port
+export async function listenLocally(server: { listen(port: number, host: string): Server }): Promise<number> {
+  const listening = server.listen(0, '127.0.0.1')
+  await once(listening, 'listening')
+  return (listening.address() as AddressInfo).port
 }
 
 /** @returns whether something could listen there now. */

@@ -39,7 +39,7 @@ export async function startMailbox(greylisted: readonly string[]): Promise<Mailb
     },
   })
   server.on('error', () => {})
-  const port = await listenLocally(server.server)
+  const port = await listenLocally(server)
   return { smtpUrl: `smtp://127.0.0.1:${port}`, mails, close: () => void server.close() }
 }
 

@@ -18,7 +18,8 @@ export function emailSend({ smtpUrl }: { smtpUrl: string | undefined }): Handler
   const transport = smtpUrl === undefined ? undefined : openTransport(smtpUrl)
   const sender = smtpUrl === undefined ? fallbackSender : senderOf(smtpUrl)
   const handler = defineHandler(contract, async ({ to, from, ...content }, ctx) => {
-    if (!transport) throw new PermanentError('No mail server is configured: set SMTP_URL for the workers', 'smtp_not_configured')
+    if (!transport)
+      throw new PermanentError('No mail server is configured: set SMTP_URL for the workers', 'smtp_not_configured')
     const author = parseMailbox(from ?? sender)
     const message = {
       ...content,
@@ -59,13 +60,12 @@ function senderOf(smtpUrl: string): string {
 
 /** Takes `Name <address>` apart, so that nothing in the name is read as a further address. */
 function parseMailbox(text: string): { name: string; address: string } {
-  const [, name = '', address = text] = /^(.*) <(.*)>$/.exec(text) ?? []
+  const [, name = '', address = text] = /^(.*) <(.*)>$/s.exec(text) ?? []
   return { name, address }
 }
 
 function asJobFailure(error: unknown): unknown {
-  if (!(error instanceof Error)) return error
-  const { responseCode = 0 } = error as { responseCode?: number }
-  const isPermanent = responseCode >= 500 && responseCode !== 503
-  return isPermanent ? new PermanentError(error.message, 'smtp_refused', { cause: error }) : error
+  if (!(error instanceof Error) || !('responseCode' in error)) return error
+  const reply = Number(error.responseCode)
+  return reply >= 500 && reply !== 503 ? new PermanentError(error.message, 'smtp_refused', { cause: error }) : error
 }

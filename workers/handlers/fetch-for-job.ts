@@ -23,7 +23,9 @@ export async function fetchForJob(
   request: GuardedRequest,
 ): Promise<GuardedResponse> {
   const response = await guardedFetch(url, request).catch((error: unknown) => {
-    throw error instanceof ForbiddenAddressError ? new PermanentError(error.message, 'url_not_allowed', { cause: error }) : error
+    throw error instanceof ForbiddenAddressError
+      ? new PermanentError(error.message, 'url_not_allowed', { cause: error })
+      : error
   })
   const { status } = response
   if (status >= 200 && status < 300) return response
@@ -35,6 +37,9 @@ export async function fetchForJob(
 function explanation({ status, headers, bytes }: GuardedResponse): string {
   if (status >= 300 && status < 400) return `; redirects are not followed (to ${headers['location'] ?? 'nowhere'})`
   const start = bytes.subarray(0, excerptLength * 4).toString()
-  const excerpt = start.replace(/[\p{Cc}\s]+/gu, ' ').trim().slice(0, excerptLength)
+  const excerpt = start
+    .replace(/[\p{Cc}\s]+/gu, ' ')
+    .trim()
+    .slice(0, excerptLength)
   return excerpt === '' ? '' : `: ${excerpt.toWellFormed()}`
 }

@@ -1,0 +1,102 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { parseArgs, styleText } from 'node:util'
+import { connect } from '@jobyard/db/connect'
+import { runProcess } from '@jobyard/queues/process'
+import { watchInterrupts } from './demo/interrupts.ts'
+import { startPlatform } from './demo/platform.ts'
+import { showProgress } from './demo/progress.ts'
+import { formatFindings, formatRepositories, formatSummaries, summarize } from './demo/report.ts'
+import { runJobs, type RunResult } from './demo/run.ts'
+import { setScene, type Scene } from './demo/scene.ts'
+import type { Installation } from './installation.ts'
+
+/** Exit code of a run that the user broke off, as shells have it: 128 + SIGINT. */
+const interrupted = 130
+/** While progress is shown, lines go through it. */
+let sayBeside: ((line: string) => void) | undefined
+
+await runProcess(async () => {
+  const { values } = parseArgs({ options: { keep: { type: 'boolean', default: false } } })
+  const startedAt = performance.now()
+  const broken = new AbortController()
+  let installation: Installation | undefined
+  watchInterrupts((times) => {
+    if (times > 1) return installation?.hurry()
+    broken.abort(new Error('Broken off'))
+    if (installation) say('Stopping: running jobs finish first. Once more Ctrl-C hands them back at once')
+  })
+
+  const runId = randomBytes(4).toString('hex')
+  say(`Run ${runId}: preparing a photo, a mail server and a receiver of requests`)
+  const scene = await setScene(runId)
+  let agrees = false
+  try {
+    installation = await startPlatform({ environment: { ...process.env, ...scene.environment }, onProgress: say })
+    announce(installation)
+    agrees = await present(installation, scene, runId, broken.signal)
+    if (values.keep && !broken.signal.aborted) await keep(installation, broken.signal)
+  } catch (error) {
+    if (!broken.signal.aborted) throw error
+  } finally {
+    await installation?.stop()
+    scene.close()
+  }
+  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1)
+  say(`Stopped after ${seconds} s. What the run left is in ${installation?.home.folder}`)
+  process.exit(broken.signal.aborted && !values.keep ? interrupted : Number(!agrees))
+})
+
+/** Runs the jobs and prints what came of them. @returns whether client and database agree. */
+async function present(installation: Installation, scene: Scene, runId: string, signal: AbortSignal): Promise<boolean> {
+  signal.throwIfAborted()
+  const db = connect(installation.databaseUrl, { applicationName: 'jobyard-demo', max: 2 })
+  const totals = new Map([...Map.groupBy(scene.plan, ({ type }) => type)].map(([type, jobs]) => [type, jobs.length]))
+  const progress = showProgress(totals)
+  sayBeside = progress.say
+  try {
+    const client = { url: installation.url, key: installation.home.adminKey, tag: `demo-${runId}`, signal }
+    const { receiver, mailbox, plan } = scene
+    const result = await runJobs({ plan, client, sql: db.sql, receiver, mailbox, progress }).finally(() => {
+      progress.stop()
+      sayBeside = undefined
+    })
+    print(report(result))
+    return result.findings.every(({ disagreements }) => disagreements.length === 0)
+  } finally {
+    await db.close()
+  }
+}
+
+function report({ jobs, submitted, activity, totalActivity, findings }: RunResult): string[] {
+  const perSecond = Math.round((submitted.accepted.size * 1_000) / submitted.tookMs)
+  return [
+    '',
+    ...formatSummaries(summarize(jobs)),
+    styleText('dim', `From created to finished, waits before retries included. The client posted ${perSecond} jobs/s, one a request.`),
+    '',
+    ...formatRepositories(activity, totalActivity),
+    '',
+    ...formatFindings(findings),
+    '',
+  ]
+}
+
+function announce({ url, home }: Installation): void {
+  print(['', `${styleText('bold', 'Bull Board')}  ${url}/board   any user name, password: the key in ${home.folder}/admin-key`, ''])
+}
+
+async function keep({ url, home }: Installation, signal: AbortSignal): Promise<void> {
+  print([`${styleText('bold', 'Still up:')} ${url}/v1 with the key in ${home.folder}/admin-key. Ctrl-C stops it.`])
+  await once(signal, 'abort')
+}
+
+function say(line: string): void {
+  const text = `${styleText('dim', '·')} ${line}`
+  if (sayBeside) sayBeside(text)
+  else print([text])
+}
+
+function print(lines: readonly string[]): void {
+  process.stdout.write(`${lines.join('\n')}\n`)
+}

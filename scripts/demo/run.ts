@@ -1,0 +1,78 @@
+import { setTimeout } from 'node:timers/promises'
+import type { Database } from '@jobyard/db/connect'
+import { compare, type Finding } from './agreement.ts'
+import { readOutput, submitAll, type ClientOptions, type Submitted } from './client.ts'
+import type { Mailbox } from './mailbox.ts'
+import { decodeThumbnail, type DecodedThumbnail } from './pictures.ts'
+import type { PlannedJob } from './plan.ts'
+import type { Progress } from './progress.ts'
+import type { Receiver } from './receiver.ts'
+import { growth, openRecord, type RecordedJob, type RepositoryActivity, type RunRecord } from './record.ts'
+
+/** How often the record is asked how many jobs have ended, and how long they have for it, in milliseconds. */
+const pollMs = 100
+const patienceMs = 75_000
+
+export interface RunOptions {
+  readonly plan: readonly PlannedJob[]
+  readonly client: Omit<ClientOptions, 'onAccepted'>
+  readonly sql: Database['sql']
+  readonly receiver: Receiver
+  readonly mailbox: Mailbox
+  readonly progress: Progress
+}
+
+export interface RunResult {
+  readonly jobs: readonly RecordedJob[]
+  readonly submitted: Submitted
+  /** What the repositories gained in this run, and what they have in all. */
+  readonly activity: readonly RepositoryActivity[]
+  readonly totalActivity: readonly RepositoryActivity[]
+  readonly findings: readonly Finding[]
+}
+
+/**
+ * Submits the planned jobs, waits until they have ended, and compares what the client saw with the record.
+ *
+ * @throws the reason of the client's signal; Error when the API refuses a job.
+ */
+export async function runJobs({ plan, client, sql, receiver, mailbox, progress }: RunOptions): Promise<RunResult> {
+  const record = await openRecord(sql, client.tag)
+  const activityBefore = await record.activity()
+  const watching = new AbortController()
+  const watched = watchEnds(record, plan.length, progress, AbortSignal.any([client.signal, watching.signal]))
+  const clientOptions = { ...client, onAccepted: ({ type }: PlannedJob) => progress.accepted(type) }
+  const submitted = await submitAll(plan, clientOptions).catch(async (error: unknown) => {
+    watching.abort()
+    await watched.catch(() => {})
+    throw error
+  })
+  await watched
+  const [jobs, events, activityAfter] = [await record.jobs(), await record.events(), await record.activity()]
+  const activity = growth(activityBefore, activityAfter)
+  const thumbnails = await decodeThumbnails(submitted, clientOptions)
+  const { requests } = receiver
+  const findings = compare({ planned: plan, submitted, jobs, events, requests, mails: mailbox.mails, thumbnails, activity })
+  return { jobs, submitted, activity, totalActivity: activityAfter, findings }
+}
+
+/** Resolves when all have ended or the time is up; what is missing then shows in the findings. */
+async function watchEnds(record: RunRecord, planned: number, progress: Progress, signal: AbortSignal): Promise<void> {
+  const deadline = performance.now() + patienceMs
+  while (performance.now() < deadline) {
+    const counts = await record.countEnded()
+    progress.ended(counts)
+    if ([...counts.values()].reduce((sum, count) => sum + count, 0) >= planned) return
+    await setTimeout(pollMs, undefined, { signal })
+  }
+}
+
+/** Reads each thumbnail through the API, as a client would, and decodes it. */
+async function decodeThumbnails({ accepted }: Submitted, client: ClientOptions): Promise<Map<string, DecodedThumbnail | string>> {
+  const ids = [...accepted].filter(([, { thumbnail }]) => thumbnail).map(([id]) => id)
+  const decode = async (id: string): Promise<DecodedThumbnail | string> => {
+    const output = (await readOutput(id, client)) as { base64: string } | undefined
+    return output ? decodeThumbnail(output.base64) : 'it has no output'
+  }
+  return new Map(await Promise.all(ids.map(async (id) => [id, await decode(id).catch(String)] as const)))
+}
