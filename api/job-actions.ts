@@ -14,7 +14,7 @@ import type { Contract } from '@jobyard/queues/define-job'
 import type { Intake } from '@jobyard/queues/intake'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import { viewAccepted, viewJob, type JobView } from './job-view.ts'
-import { invalid } from './plugins/errors.ts'
+import { fieldErrors, invalid } from './plugins/errors.ts'
 import { noSuchJob, Problem } from './problem.ts'
 import type { Submission } from './schemas.ts'
 
@@ -151,10 +151,7 @@ export class JobActions {
 function checkInput(contract: Contract, input: unknown): void {
   const parsed = contract.input.safeParse(input)
   if (parsed.success) return
-  throw invalid(
-    parsed.error.issues.map(({ path, message }) => ({ path: ['input', ...path.map(String)].join('.'), message })),
-    `input of ${contract.type}`,
-  )
+  throw invalid(fieldErrors(parsed.error, 'input'), `input of ${contract.type}`)
 }
 
 function newJob(contract: Contract, tenant: string, submission: Submission): NewJob {

@@ -1,6 +1,12 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
-import { type AddressInfo, createServer as createTcpServer, type Server as TcpServer, type Socket } from 'node:net'
+import {
+  type AddressInfo,
+  createServer as createTcpServer,
+  isIPv6,
+  type Server as TcpServer,
+  type Socket,
+} from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, it } from 'vitest'
 import { parseAllowList } from './address-rules.ts'
@@ -60,6 +66,20 @@ function connectionClosed(server: Server | TcpServer): Promise<void> {
 
 const okHead = 'HTTP/1.1 200 OK\r\n'
 
+const drip = (first: string, drop: string) => (socket: Socket) => {
+  socket.write(first)
+  const timer = setInterval(() => socket.write(drop), 5)
+  socket.on('close', () => clearInterval(timer))
+}
+
+/** A resolver that knows one name. */
+const standsFor =
+  (...addresses: string[]) =>
+  async () =>
+    addresses.map((address) => ({ address, family: isIPv6(address) ? 6 : 4 }))
+
+const neverAnswers = () => new Promise<never>(() => {})
+
 describe('an allowed receiver', () => {
   it('gets method, headers and body, and its answer comes back whatever the status', async () => {
     const { url } = await httpServer((request, response) => {
@@ -85,7 +105,7 @@ describe('an allowed receiver', () => {
     const four = await httpServer((request, response) => response.end(request.headers.host))
     expect((await guardedFetch()(`http://[::1]:${six.port}/`)).body).toBe('six')
     const allow = parseAllowList(`receiver.internal:${four.port}`)
-    const lookup = async () => [{ address: '127.0.0.1', family: 4 }]
+    const lookup = standsFor('127.0.0.1')
     const response = await guardedFetch({ allow, lookup })(`http://receiver.internal:${four.port}/`)
     expect(response.body).toBe(`receiver.internal:${four.port}`)
   })
@@ -138,7 +158,7 @@ describe('a forbidden address', () => {
     [['8.8.8.8', '169.254.169.254']],
     [['2606:4700:4700::1111', '127.0.0.2']],
   ])('behind a name is refused: %j', async (addresses) => {
-    const lookup = async () => addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
+    const lookup = standsFor(...addresses)
     const request = guardedFetch({ lookup })('https://receiver.example/')
     await expect(request).rejects.toThrow(ForbiddenAddressError)
     await expect(request).rejects.toThrow(`receiver.example stands for ${addresses.at(-1)}`)
@@ -201,12 +221,6 @@ describe('a receiver that wants more than its share is cut off:', () => {
 })
 
 describe('a receiver that takes its time is left when the time is up:', () => {
-  const drip = (first: string, drop: string) => (socket: Socket) => {
-    socket.write(first)
-    const timer = setInterval(() => socket.write(drop), 5)
-    socket.on('close', () => clearInterval(timer))
-  }
-
   it.each<[string, (socket: Socket) => void]>([
     ['nothing at all', () => {}],
     ['a drip of body', drip(`${okHead}\r\n`, 'x')],
@@ -222,8 +236,9 @@ describe('a receiver that takes its time is left when the time is up:', () => {
   })
 
   it('a name server that never answers', async () => {
-    const lookup = () => new Promise<never>(() => {})
-    await expect(guardedFetch({ lookup })('https://x.example/', { timeoutMs: 20 })).rejects.toThrow(/within 20 ms/)
+    await expect(guardedFetch({ lookup: neverAnswers })('https://x.example/', { timeoutMs: 20 })).rejects.toThrow(
+      /within 20 ms/,
+    )
   })
 
   it('a TLS handshake that never ends', async () => {
@@ -271,16 +286,13 @@ describe('a broken connection is a network error that says what happened:', () =
     const { server, port } = await rawServer(() => {})
     await new Promise((resolve) => server.close(resolve))
     await expect(guardedFetch()(`http://127.0.0.1:${port}/`)).rejects.toThrow(/ECONNREFUSED/)
-    const lookup = async () => [
-      { address: '127.0.0.1', family: 4 },
-      { address: '::1', family: 6 },
-    ]
+    const lookup = standsFor('127.0.0.1', '::1')
     const request = guardedFetch({ lookup })(`https://two.example:${port}/`)
     await expect(request).rejects.toThrow(/No answer: .*ECONNREFUSED/)
   })
 
   it('a name without an address', async () => {
-    const lookup = async () => []
+    const lookup = standsFor()
     await expect(guardedFetch({ lookup })('https://none.example/')).rejects.toThrow('none.example has no address')
   })
 })

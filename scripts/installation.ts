@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url'
 import { resolve } from 'node:path'
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '@jobyard/db/embedded'
 import { migrateAll } from '@jobyard/queues/migrate'
 import { Child } from './child.ts'
 import { logFile, openHome, type Home } from './home.ts'
+import { KeptPostgres } from './kept-postgres.ts'
 
 export interface InstallationOptions {
   readonly environment: NodeJS.ProcessEnv
@@ -74,9 +74,9 @@ export async function startInstallation({ environment, onProgress }: Installatio
   }
 }
 
-async function startPostgres(home: Home, onProgress: (line: string) => void): Promise<EmbeddedPostgres> {
+async function startPostgres(home: Home, onProgress: (line: string) => void): Promise<KeptPostgres> {
   onProgress('Starting Postgres')
-  return startEmbeddedPostgres({ home: home.folder, onLog: onProgress })
+  return KeptPostgres.start({ home: home.folder, onProgress })
 }
 
 async function startBoth(api: Child, workers: Child): Promise<string> {

@@ -84,7 +84,7 @@ export class BoardJob {
       ...(row.priority > 0 && { priority: row.priority }),
       ...(row.crashes > 0 && { stalledCounter: row.crashes }),
       failedReason: failureOf(row),
-      stacktrace: this.#attempts.flatMap(describeFailure),
+      stacktrace: describeFailures(row, this.#attempts),
       data: previewOf(row.input, row.inputBytes),
       returnvalue: row.outputBytes === null ? null : previewOf(row.output, row.outputBytes),
       opts: this.opts,
@@ -143,8 +143,15 @@ export function sentenceOf({ reason, message }: JobError): string {
   return `${reason}: ${message}`
 }
 
-function describeFailure({ attempt, outcome, error, finishedAt }: AttemptRow): string[] {
-  return error ? [`${sentenceOf(error)}\n    at attempt ${attempt}, ${outcome}, ${finishedAt.toISOString()}`] : []
+/** Every failed attempt, oldest first, and why the job ended where that is another reason; none when no attempt is known. */
+function describeFailures(row: BoardJobRow, attempts: readonly AttemptRow[]): string[] {
+  const failed = attempts.flatMap(({ attempt, outcome, error, finishedAt }) =>
+    error ? [{ reason: sentenceOf(error), place: `attempt ${attempt}, ${outcome}, ${finishedAt.toISOString()}` }] : [],
+  )
+  const lines = failed.map(({ reason, place }) => `${reason}\n    at ${place}`)
+  const reason = failureOf(row)
+  const isNews = row.finishedAt && lines.length > 0 && reason !== '' && reason !== failed.at(-1)?.reason
+  return isNews ? [...lines, `${reason}\n    at the end of the job, ${row.finishedAt?.toISOString()}`] : lines
 }
 
 function previewOf(value: unknown, bytes: number): unknown {

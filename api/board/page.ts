@@ -20,7 +20,7 @@ const hiddenQueueButtons = `
 const hiddenNotions = `
   [class*=statusTabs] li:has(> a:is([href$='=waiting-children'], [href$='=prioritized'], [href$='=paused'])),
   [role=dialog] dl > div:nth-child(2)`
-const style = `${hiddenJobButtons}, ${hiddenQueueButtons}, ${hiddenNotions} { display: none; }`
+const style = `${hiddenJobButtons}, ${hiddenQueueButtons}, ${hiddenNotions} { display: none !important; }`
 
 /** Takes the fonts of another host out of Bull Board's page, and hides the buttons that the board refuses; leaves anything else as it is. */
 export function dressPage(contentType: unknown, payload: unknown): unknown {

@@ -45,6 +45,7 @@ const ourWords: Messages = {
       },
     },
   },
+  CONFIRM: { CONFIRM_BTN: 'Yes', CANCEL_BTN: 'No' },
   METRICS: {
     TITLE: 'Throughput (jobs / min, counts stop at 10,000)',
     EMPTY: 'No job of this queue has ended in the last hour.',

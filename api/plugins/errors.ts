@@ -2,7 +2,8 @@ import { errorCode, isConnectionError, isRowError } from '@jobyard/db/connect'
 import { OverloadedError } from '@jobyard/queues/errors'
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
-import { Problem } from '../problem.ts'
+import type { z } from 'zod'
+import { Problem, type FieldError } from '../problem.ts'
 
 /** Answers every error as problem+json; what we did not foresee is logged and answered without its insides. */
 export function registerErrors(app: FastifyInstance): void {
@@ -38,13 +39,22 @@ export function problemOf(error: unknown): Problem {
 function validationProblem(error: { validation: { instancePath: string; message?: string }[]; validationContext?: string }) {
   const errors = error.validation.map(({ instancePath, message }) => ({
     path: instancePath.split('/').filter(Boolean).join('.'),
-    message: message ?? 'is invalid',
+    message: readable(message ?? 'is invalid'),
   }))
   return invalid(errors, error.validationContext ?? 'body')
 }
 
+/** What zod found, as the errors of a problem. @param prefix path of the value that was checked. */
+export function fieldErrors({ issues }: z.ZodError, ...prefix: string[]): FieldError[] {
+  return issues.map(({ path, message }) => ({ path: [...prefix, ...path.map(String)].join('.'), message: readable(message) }))
+}
+
+function readable(message: string): string {
+  return /received undefined$/.test(message) ? 'is missing' : message
+}
+
 /** The 422 of a request that does not fit its schema. */
-export function invalid(errors: readonly { path: string; message: string }[], where = 'body'): Problem {
+export function invalid(errors: readonly FieldError[], where = 'body'): Problem {
   const [first] = errors
   const sentence = first ? `${first.path || where}: ${first.message}` : 'the request is invalid'
   return new Problem('validation-failed', `Mend the ${where}: ${sentence}. /docs shows what is expected.`, { errors })

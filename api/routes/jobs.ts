@@ -8,7 +8,7 @@ import type { Cursors } from '../cursor.ts'
 import type { FinishedJobs } from '../finished-jobs.ts'
 import type { JobActions } from '../job-actions.ts'
 import { viewSummary, type JobView } from '../job-view.ts'
-import { invalid, problemOf } from '../plugins/errors.ts'
+import { fieldErrors, invalid, problemOf } from '../plugins/errors.ts'
 import { preferredWaitMs } from '../prefer.ts'
 import { Problem } from '../problem.ts'
 import {
@@ -209,7 +209,7 @@ const batchItemSchema = z
 function parseItem(item: unknown): z.output<typeof batchItemSchema> {
   const parsed = batchItemSchema.safeParse(item)
   if (parsed.success) return parsed.data
-  throw invalid(parsed.error.issues.map(({ path, message }) => ({ path: path.map(String).join('.'), message })), 'item')
+  throw invalid(fieldErrors(parsed.error), 'item')
 }
 
 function idempotencyKeyOf(header: string | string[] | undefined): string | undefined {

@@ -1,0 +1,79 @@
+import { newId } from '@jobyard/db/ids'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { createDatabase, type TestDatabase } from '../testing/postgres.ts'
+import { carrierKinds } from '../testing/platform.ts'
+import { startTestRedis, type TestRedis } from '../testing/redis.ts'
+import { openCarrier, type Carrier } from './carrier.ts'
+import type { TicketWorker } from './carrier-backend.ts'
+
+describe.each(carrierKinds)('The carrier (%s)', (kind) => {
+  let database: TestDatabase
+  let redis: TestRedis | undefined
+  let carrier: Carrier
+  let worker: TicketWorker
+  beforeAll(async () => {
+    database = await createDatabase(inject('postgresAdminUrl'))
+    redis = kind === 'redis' ? await startTestRedis() : undefined
+    carrier = openCarrier({ databaseUrl: database.url, redisUrl: redis?.url, onError: () => {} })
+    await carrier.migrate()
+    await carrier.check()
+    worker = carrier.createWorker('q')
+  })
+  afterAll(async () => {
+    await worker.close(true)
+    await carrier.close()
+    await redis?.stop()
+    await database.drop()
+  })
+
+  const next = async () => {
+    const ticket = await worker.getNextJob(newId(), { block: false })
+    await ticket?.moveToCompleted(undefined, ticket.token ?? '', false)
+    return ticket?.data
+  }
+
+  it('gives tickets out by priority, first come first served, those at the head before all', async () => {
+    const send = (id: string, priority: number, atHead = false) => carrier.add('q', [{ id: newId(), data: { ids: [id] }, priority, atHead }])
+    await send('late', 9)
+    await send('first', 0)
+    await send('second', 0)
+    await send('urgent', 0, true)
+    const order = [await next(), await next(), await next(), await next(), await next()]
+    expect(order).toEqual([{ ids: ['urgent'] }, { ids: ['first'] }, { ids: ['second'] }, { ids: ['late'] }, undefined])
+  })
+
+  it('ignores a ticket whose id is on its way, and takes it again when it is gone', async () => {
+    const probe = { id: 'probe-0', data: { probe: 'x', priority: 0 }, priority: 0 }
+    await carrier.add('q', [probe])
+    await carrier.add('q', [probe])
+    expect(await next()).toEqual(probe.data)
+    expect(await next()).toBeUndefined()
+    await carrier.add('q', [probe])
+    expect(await next()).toEqual(probe.data)
+  })
+
+  it('mirrors pauses', async () => {
+    await carrier.setPaused('q', true)
+    expect(await carrier.isPaused('q')).toBe(true)
+    await carrier.add('q', [{ id: newId(), data: { ids: ['x'] }, priority: 0 }])
+    expect(await next()).toBeUndefined()
+    await carrier.setPaused('q', false)
+    expect(await next()).toEqual({ ids: ['x'] })
+  })
+
+  it('answers a ping', async () => {
+    await carrier.ping()
+  })
+})
+
+it('Redis that evicts is refused, with the remedy', async () => {
+  const redis = await startTestRedis()
+  const admin = new Redis(redis.url)
+  await admin.config('SET', 'maxmemory-policy', 'allkeys-lru')
+  admin.disconnect()
+  const carrier = openCarrier({ databaseUrl: 'postgres://unused', redisUrl: redis.url, onError: () => {} })
+  await expect(carrier.check()).rejects.toThrow(/allkeys-lru.*noeviction/s)
+  await carrier.close()
+  await redis.stop()
+})
