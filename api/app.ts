@@ -43,8 +43,9 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   const intake = new Intake(db.sql, tickets)
   const actions = new JobActions({ db, carrier, intake, tickets, catalogue })
 
+  const loggerInstance: FastifyBaseLogger = log
   const app = Fastify({
-    loggerInstance: log as FastifyBaseLogger,
+    loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
     forceCloseConnections: 'idle',

@@ -97,7 +97,11 @@ export class JobActions {
   async promote(tenant: string, id: string): Promise<void> {
     const promoted = isId(id) ? await promoteJob(this.#options.db.sql, tenant, id) : undefined
     if (promoted) await this.#options.tickets.send([promoted])
-    else throw new Problem('conflict', `Only scheduled and retrying jobs can be promoted; this one is ${(await this.#row(tenant, id)).status}.`)
+    else
+      throw new Problem(
+        'conflict',
+        `Only scheduled and retrying jobs can be promoted; this one is ${(await this.#row(tenant, id)).status}.`,
+      )
   }
 
   /**
@@ -120,7 +124,8 @@ export class JobActions {
    */
   async setPaused(queue: string, paused: boolean): Promise<void> {
     const { db, carrier } = this.#options
-    if (!(await setPaused(db.sql, queue, paused))) throw new Problem('not-found', `There is no queue "${queue.slice(0, 80)}". See /v1/queues.`)
+    if (!(await setPaused(db.sql, queue, paused)))
+      throw new Problem('not-found', `There is no queue "${queue.slice(0, 80)}". See /v1/queues.`)
     await withDeadline(carrier.setPaused(queue, paused), mirrorDeadlineMs, 'Mirroring a pause').catch(() => {})
   }
 
@@ -135,14 +140,21 @@ export class JobActions {
     const contract = catalogue.get(type)
     if (contract && !contract.internal) return contract
     const known = catalogue.contracts.filter(({ internal }) => !internal).map((each) => each.type)
-    throw new Problem('unknown-job-type', `There is no job type "${type.slice(0, 80)}". Known types: ${known.join(', ')}.`, {
-      errors: [{ path: 'type', message: 'is not a known job type' }],
-    })
+    throw new Problem(
+      'unknown-job-type',
+      `There is no job type "${type.slice(0, 80)}". Known types: ${known.join(', ')}.`,
+      {
+        errors: [{ path: 'type', message: 'is not a known job type' }],
+      },
+    )
   }
 
   #answer(job: NewJob, { input, metadata }: Submission, result: IntakeResult): Accepted {
     if (result.kind === 'key-reused') {
-      throw new Problem('idempotency-key-reused', 'This Idempotency-Key came with another request before. Use a new key for a new request.')
+      throw new Problem(
+        'idempotency-key-reused',
+        'This Idempotency-Key came with another request before. Use a new key for a new request.',
+      )
     }
     return { job: viewAccepted(job, input, metadata, result), replayed: result.kind === 'replayed' }
   }

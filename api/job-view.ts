@@ -41,7 +41,12 @@ export function viewSummary(row: JobSummary): JobSummaryView {
 }
 
 /** The job as it was the moment it was accepted. */
-export function viewAccepted(job: NewJob, input: unknown, metadata: Record<string, unknown>, accepted: Acceptance): JobView {
+export function viewAccepted(
+  job: NewJob,
+  input: unknown,
+  metadata: Record<string, unknown>,
+  accepted: Acceptance,
+): JobView {
   return {
     id: accepted.id,
     type: job.type,

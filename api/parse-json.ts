@@ -25,9 +25,13 @@ function parse(text: string): unknown {
 
 function refuseChangedNumber(key: string, value: unknown, context?: { source?: string }): unknown {
   if (typeof value === 'number' && context?.source !== undefined && !isSame(context.source, value)) {
-    throw new Problem('validation-failed', `The number ${context.source.slice(0, 60)} would be changed. Send it as a string.`, {
-      errors: [{ path: key, message: 'cannot be kept as a number; send it as a string' }],
-    })
+    throw new Problem(
+      'validation-failed',
+      `The number ${context.source.slice(0, 60)} would be changed. Send it as a string.`,
+      {
+        errors: [{ path: key, message: 'cannot be kept as a number; send it as a string' }],
+      },
+    )
   }
   return value
 }
@@ -39,7 +43,8 @@ function isSame(source: string, value: number): boolean {
 
 /** Sign, significant digits and decimal exponent of a number's text. */
 function normalise(text: string): string {
-  const [, sign = '', whole = '', fraction = '', exponent = '0'] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text) ?? []
+  const [, sign = '', whole = '', fraction = '', exponent = '0'] =
+    /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text) ?? []
   const digits = (whole + fraction).replace(/^0+/, '')
   const significant = digits.replace(/0+$/, '')
   if (significant === '') return '0'

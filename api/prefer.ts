@@ -7,7 +7,12 @@ const longestWaitMs = 60_000
  * @returns the wait in milliseconds, 0 for none.
  */
 export function preferredWaitMs(header: string | string[] | undefined): number {
-  const preference = [header ?? []].flat().join(',').split(',').map((part) => part.trim()).find((part) => /^wait\s*=/i.test(part))
+  const preference = [header ?? []]
+    .flat()
+    .join(',')
+    .split(',')
+    .map((part) => part.trim())
+    .find((part) => /^wait\s*=/i.test(part))
   const seconds = /^wait\s*=\s*"?(\d{1,15})"?\s*(;|$)/i.exec(preference ?? '')?.[1]
   return seconds === undefined ? 0 : Math.min(Number(seconds) * 1_000, longestWaitMs)
 }

@@ -75,5 +75,8 @@ export class Problem extends Error {
 
 /** The 404 of a job that does not exist, or belongs to somebody else. */
 export function noSuchJob(id: string): Problem {
-  return new Problem('not-found', `There is no job ${id.slice(0, 80)}. Check the id; finished jobs are deleted after their retention.`)
+  return new Problem(
+    'not-found',
+    `There is no job ${id.slice(0, 80)}. Check the id; finished jobs are deleted after their retention.`,
+  )
 }

@@ -18,7 +18,12 @@ export const submissionFields = {
   expiresAt: instant.optional().describe('Fails as expired when not started by then'),
   priority: z.int().min(0).max(9).default(0).describe('0 first to 9 last'),
   maxAttempts: z.int().min(1).max(100).optional().describe("The contract's, when absent"),
-  timeoutMs: z.int().min(1).max(86_400_000).optional().describe("Time one attempt may take; the contract's, when absent"),
+  timeoutMs: z
+    .int()
+    .min(1)
+    .max(86_400_000)
+    .optional()
+    .describe("Time one attempt may take; the contract's, when absent"),
   tags: z.array(z.string().min(1).max(64)).max(20).default([]),
   metadata: z.record(z.string(), z.unknown()).default({}).describe("Kept with the job; the platform doesn't read it"),
 }
@@ -30,7 +35,9 @@ export const submissionSchema = z
   })
 export type Submission = z.output<typeof submissionSchema>
 
-export const idempotencyKeySchema = z.string().regex(/^[\x20-\x7e]{1,255}$/, 'must be 1 to 255 printable ASCII characters')
+export const idempotencyKeySchema = z
+  .string()
+  .regex(/^[\x20-\x7e]{1,255}$/, 'must be 1 to 255 printable ASCII characters')
 
 export const errorSchema = z.object({ reason: z.string(), message: z.string() })
 export const attemptSchema = z.object({

@@ -44,7 +44,10 @@ it('races with claims without cancelling what has just started', async () => {
   const worker = await record.addWorker()
   for (let round = 0; round < 30; round++) {
     const id = await record.addJob()
-    const [cancelled, claim] = await Promise.all([cancelJob(record.sql, 'default', id), claimJobs(record.sql, worker, [id])])
+    const [cancelled, claim] = await Promise.all([
+      cancelJob(record.sql, 'default', id),
+      claimJobs(record.sql, worker, [id]),
+    ])
     const job = await record.job(id)
     expect(job.status).toBe(claim.jobs.length === 1 ? 'running' : 'cancelled')
     expect(cancelled?.status).toBe(job.status)

@@ -7,7 +7,11 @@ import type { JobStatus } from './statuses.ts'
  *
  * @returns the job's status after the call and whether the call changed anything; undefined when the tenant has no such job.
  */
-export async function cancelJob(sql: Sql, tenant: string, id: string): Promise<{ status: JobStatus; changed: boolean } | undefined> {
+export async function cancelJob(
+  sql: Sql,
+  tenant: string,
+  id: string,
+): Promise<{ status: JobStatus; changed: boolean } | undefined> {
   const [row] = await sql<{ status: JobStatus; changed: boolean }[]>`
     with mine as materialized (
       select id from jobs where id = ${id} and tenant = ${tenant} and finished_at is null for update

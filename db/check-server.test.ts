@@ -9,7 +9,7 @@ beforeAll(async () => {
 afterAll(() => record.close())
 
 it('accepts the server of the tests', async () => {
-  await checkServer(record.sql)
+  await expect(checkServer(record.sql)).resolves.toBeUndefined()
 })
 
 it.each<[string, Partial<ServerSettings>, RegExp]>([

@@ -26,12 +26,24 @@ export async function readServerSettings(sql: Sql): Promise<ServerSettings> {
 /** @returns one sentence per setting that would break the promise, each with its remedy; empty when all is well. */
 export function serverProblems(settings: ServerSettings): string[] {
   const problems: [boolean, string][] = [
-    [settings.versionNumber < oldestMajorVersion * 10_000, `Postgres ${Math.floor(settings.versionNumber / 10_000)} is too old: use ${oldestMajorVersion} or newer.`],
+    [
+      settings.versionNumber < oldestMajorVersion * 10_000,
+      `Postgres ${Math.floor(settings.versionNumber / 10_000)} is too old: use ${oldestMajorVersion} or newer.`,
+    ],
     [settings.standby, 'This Postgres is a standby and cannot write: point DATABASE_URL at the primary.'],
     [settings.fsync !== 'on', 'fsync is off, so a crash of the machine loses accepted jobs: set fsync = on.'],
-    [settings.fullPageWrites !== 'on', 'full_page_writes is off, so a crash may corrupt the record: set full_page_writes = on.'],
-    [settings.synchronousCommit === 'off', 'synchronous_commit is off, so a crash loses accepted jobs: set synchronous_commit = on.'],
-    [settings.isolation !== 'read committed', `The default isolation is ${settings.isolation}: set default_transaction_isolation = 'read committed'.`],
+    [
+      settings.fullPageWrites !== 'on',
+      'full_page_writes is off, so a crash may corrupt the record: set full_page_writes = on.',
+    ],
+    [
+      settings.synchronousCommit === 'off',
+      'synchronous_commit is off, so a crash loses accepted jobs: set synchronous_commit = on.',
+    ],
+    [
+      settings.isolation !== 'read committed',
+      `The default isolation is ${settings.isolation}: set default_transaction_isolation = 'read committed'.`,
+    ],
   ]
   return problems.filter(([wrong]) => wrong).map(([, sentence]) => sentence)
 }

@@ -54,7 +54,12 @@ it('takes nothing from a paused queue', async () => {
 it('fails a job whose expiry has passed, with its event, instead of taking it', async () => {
   const [worker, id] = [await record.addWorker(), await record.addJob({ expiresAt: new Date(Date.now() - 1_000) })]
   expect(await claimJobs(record.sql, worker, [id])).toEqual({ alive: true, jobs: [] })
-  expect(await record.job(id)).toMatchObject({ status: 'failed', error: { reason: 'expired' }, epoch: 0, attemptsMade: 0 })
+  expect(await record.job(id)).toMatchObject({
+    status: 'failed',
+    error: { reason: 'expired' },
+    epoch: 0,
+    attemptsMade: 0,
+  })
   expect(await record.events(id)).toEqual(['job.failed'])
 })
 
@@ -69,12 +74,14 @@ it('fails a job that was claimed a thousand times', async () => {
 it('waits for a row that another statement holds, and takes it when that is rolled back', async () => {
   const [worker, id] = [await record.addWorker(), await record.addJob()]
   let claim: ReturnType<typeof claimJobs> | undefined
-  await record.db.transactions.run(async (sql) => {
-    await sql`update jobs set status = 'cancelled', finished_at = now() where id = ${id}`
-    claim = claimJobs(record.sql, worker, [id])
-    await waitUntilBlocked()
-    throw new Error('roll back')
-  }).catch(() => {})
+  await record.db.transactions
+    .run(async (sql) => {
+      await sql`update jobs set status = 'cancelled', finished_at = now() where id = ${id}`
+      claim = claimJobs(record.sql, worker, [id])
+      await waitUntilBlocked()
+      throw new Error('roll back')
+    })
+    .catch(() => {})
   expect((await claim)?.jobs.map((job) => job.id)).toEqual([id])
 })
 

@@ -36,10 +36,14 @@ export const suspectCrashes = 2
  * @throws the driver's error; the claim may have happened all the same, which the ownership check finds.
  */
 export async function claimJobs(sql: Sql, workerId: string, ids: readonly string[]): Promise<ClaimResult> {
-  return run(sql, workerId, sql`
+  return run(
+    sql,
+    workerId,
+    sql`
     select j.id from jobs j
     where j.id = any(${[...ids].sort()}::uuid[]) and j.status = 'queued' and j.crashes < ${suspectCrashes} and exists (select from me)
-    order by j.id for update of j`)
+    order by j.id for update of j`,
+  )
 }
 
 /**
@@ -47,11 +51,15 @@ export async function claimJobs(sql: Sql, workerId: string, ids: readonly string
  * Suspects have no tickets: every process looks for one while it runs none, so that a poison job takes no neighbour along.
  */
 export async function claimSuspect(sql: Sql, workerId: string, queues: readonly string[]): Promise<ClaimResult> {
-  return run(sql, workerId, sql`
+  return run(
+    sql,
+    workerId,
+    sql`
     select j.id from jobs j
     where j.queue = any(${[...queues]}::text[]) and j.status = 'queued' and j.crashes >= 2
       and not exists (select from queues q where q.name = j.queue and q.paused) and exists (select from me)
-    order by j.ticketed_at limit 1 for update of j skip locked`)
+    order by j.ticketed_at limit 1 for update of j skip locked`,
+  )
 }
 
 async function run(sql: Sql, workerId: string, candidates: ReturnType<typeof terminalEvents>): Promise<ClaimResult> {

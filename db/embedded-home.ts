@@ -96,7 +96,11 @@ export function hasCode(error: unknown, code: string): boolean {
 /** Makes names in a folder as durable as the files behind them. */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r')
-  await handle.sync().finally(() => handle.close())
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
 }
 
 async function readFromHome(home: string, name: string): Promise<string | undefined> {

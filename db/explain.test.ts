@@ -42,7 +42,8 @@ async function explain(call: (sql: Sql) => Promise<unknown>): Promise<Plan[]> {
     const explaining = new Proxy(sql, {
       apply: (target, self, [strings, ...values]: [TemplateStringsArray, ...unknown[]]) => {
         const first = strings[0] ?? ''
-        if (!/^\s*(with|select|update|insert|delete)\b/.test(first) || isFragment(first)) return Reflect.apply(target, self, [strings, ...values])
+        if (!/^\s*(with|select|update|insert|delete)\b/.test(first) || isFragment(first))
+          return Reflect.apply(target, self, [strings, ...values])
         const prefixed = Object.assign([`explain (analyze, format json) ${first}`, ...strings.slice(1)], {
           raw: [`explain (analyze, format json) ${first}`, ...strings.slice(1)],
         })
@@ -68,12 +69,16 @@ function flatten(plan: Plan): Plan[] {
   return [plan, ...(plan.Plans ?? []).flatMap(flatten)]
 }
 
-const readsOfJobs = (plan: Plan[]) => plan.filter((node) => node['Relation Name'] === 'jobs' && /Scan/.test(node['Node Type']))
+const readsOfJobs = (plan: Plan[]) =>
+  plan.filter((node) => node['Relation Name'] === 'jobs' && /Scan/.test(node['Node Type']))
 
 it.each<[string, (sql: Sql) => Promise<unknown>]>([
   ['claim', (sql) => claimJobs(sql, worker, [newId(), newId()])],
   ['claiming a suspect', (sql) => claimSuspect(sql, worker, ['default'])],
-  ['settle', (sql) => settleAttempts(sql, [{ id: newId(), epoch: 1, outcome: 'completed', status: 'completed', output: '1' }])],
+  [
+    'settle',
+    (sql) => settleAttempts(sql, [{ id: newId(), epoch: 1, outcome: 'completed', status: 'completed', output: '1' }]),
+  ],
   ['promote', (sql) => promoteDue(sql)],
   ['requeueing orphans', (sql) => requeueOrphans(sql)],
   ['the ownership check', (sql) => readOwnedRuns(sql, worker)],

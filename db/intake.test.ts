@@ -12,7 +12,11 @@ afterAll(() => record.close())
 const keyed = (key: string, requestHash = 'hash') => newJob({ idempotency: { key, requestHash } })
 
 it('stores a batch and answers in its order', async () => {
-  const batch = [newJob({ tags: ['a', 'b,"c'] }), newJob({ delayMs: 60_000 }), newJob({ runAt: new Date(0), priority: 9 })]
+  const batch = [
+    newJob({ tags: ['a', 'b,"c'] }),
+    newJob({ delayMs: 60_000 }),
+    newJob({ runAt: new Date(0), priority: 9 }),
+  ]
   const results = await insertJobs(record.sql, batch)
   expect(results).toMatchObject([
     { kind: 'accepted', id: batch[0]!.id, status: 'queued', runAt: null },

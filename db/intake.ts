@@ -33,9 +33,7 @@ export interface Acceptance {
 }
 
 /** What became of one new job; a replay answers what the first request with its key was answered. */
-export type IntakeResult =
-  | ({ readonly kind: 'accepted' | 'replayed' } & Acceptance)
-  | { readonly kind: 'key-reused' }
+export type IntakeResult = ({ readonly kind: 'accepted' | 'replayed' } & Acceptance) | { readonly kind: 'key-reused' }
 
 /**
  * Commits a batch of new jobs and their idempotency keys in one statement (two when a key was known already).

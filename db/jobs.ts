@@ -63,7 +63,9 @@ function jobColumns(sql: Sql) {
 
 /** @returns those of `ids` that have ended. */
 export async function findFinished(sql: Sql, ids: readonly string[]): Promise<string[]> {
-  const rows = await sql<{ id: string }[]>`select id from jobs where id = any(${[...ids]}::uuid[]) and finished_at is not null`
+  const rows = await sql<
+    { id: string }[]
+  >`select id from jobs where id = any(${[...ids]}::uuid[]) and finished_at is not null`
   return rows.map((row) => row.id)
 }
 
@@ -113,7 +115,12 @@ const summary = {
  *
  * @param limit rows at most.
  */
-export async function listJobs(orm: Database['orm'], tenant: string, filter: JobFilter, limit: number): Promise<JobSummary[]> {
+export async function listJobs(
+  orm: Database['orm'],
+  tenant: string,
+  filter: JobFilter,
+  limit: number,
+): Promise<JobSummary[]> {
   const conditions: (SQL | undefined)[] = [
     eq(jobs.tenant, tenant),
     filter.type === undefined ? eq(jobs.internal, false) : eq(jobs.type, filter.type),
@@ -124,6 +131,11 @@ export async function listJobs(orm: Database['orm'], tenant: string, filter: Job
     filter.createdBefore && lt(jobs.createdAt, filter.createdBefore),
     filter.before ? lt(jobs.id, filter.before) : undefined,
   ]
-  const rows = await orm.select(summary).from(jobs).where(and(...conditions)).orderBy(desc(jobs.id)).limit(limit)
+  const rows = await orm
+    .select(summary)
+    .from(jobs)
+    .where(and(...conditions))
+    .orderBy(desc(jobs.id))
+    .limit(limit)
   return rows as JobSummary[]
 }

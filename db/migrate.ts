@@ -13,10 +13,19 @@ const migrationLock = 0x6a_6f_62
  * @throws the driver's error when Postgres cannot be reached or a migration fails; a failed migration leaves no trace.
  */
 export async function migrate(databaseUrl: string): Promise<void> {
-  const client = postgres(databaseUrl, { max: 1, connect_timeout: 10, onnotice: () => {}, connection: { application_name: 'jobyard-migrate' } })
+  const client = postgres(databaseUrl, {
+    max: 1,
+    connect_timeout: 10,
+    onnotice: () => {},
+    connection: { application_name: 'jobyard-migrate' },
+  })
   try {
     await client`select pg_advisory_lock(${migrationLock})`
-    await applyMigrations(drizzle(client), { migrationsFolder, migrationsSchema: 'public', migrationsTable: 'schema_migrations' })
+    await applyMigrations(drizzle(client), {
+      migrationsFolder,
+      migrationsSchema: 'public',
+      migrationsTable: 'schema_migrations',
+    })
   } finally {
     await client.end({ timeout: 5 })
   }

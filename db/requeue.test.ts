@@ -39,7 +39,12 @@ describe('Handing back', () => {
   it('gives back exactly the claims that are named', async () => {
     const worker = await record.addWorker()
     const [named, kept] = [await claimed(worker), await claimed(worker)]
-    expect(await handBack(record.sql, worker, [{ id: named, epoch: 1 }, { id: kept, epoch: 9 }])).toMatchObject([{ id: named }])
+    expect(
+      await handBack(record.sql, worker, [
+        { id: named, epoch: 1 },
+        { id: kept, epoch: 9 },
+      ]),
+    ).toMatchObject([{ id: named }])
     expect((await record.job(kept)).status).toBe('running')
   })
 
@@ -88,7 +93,12 @@ describe('Orphans', () => {
     const ids = await Promise.all(Array.from({ length: 10 }, () => claimed(worker)))
     await deleteWorker(record.sql, worker)
     const requeued = await Promise.all(Array.from({ length: 4 }, () => requeueOrphans(record.sql)))
-    expect(requeued.flat().map(({ id }) => id).toSorted()).toEqual(ids.toSorted())
+    expect(
+      requeued
+        .flat()
+        .map(({ id }) => id)
+        .toSorted(),
+    ).toEqual(ids.toSorted())
   })
 })
 

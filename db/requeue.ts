@@ -52,7 +52,10 @@ export async function requeueOrphans(sql: Sql): Promise<Ticketable[]> {
 type Fragment = ReturnType<typeof terminalEvents>
 
 /** The one way out of `running` back to `queued`: a pending cancellation and the third crash end the job instead. */
-async function requeue(sql: Sql, { rows, stillMine, crashed }: { rows: Fragment; stillMine: Fragment; crashed: boolean }) {
+async function requeue(
+  sql: Sql,
+  { rows, stillMine, crashed }: { rows: Fragment; stillMine: Fragment; crashed: boolean },
+) {
   const crash = crashed ? 1 : 0
   const next = sql`case when j.cancel_requested_at is not null then 'cancelled'
     when j.crashes + ${crash}::int >= ${maxCrashes} and ${crashed}::boolean then 'failed' else 'queued' end`

@@ -17,14 +17,26 @@ async function running(): Promise<string> {
   await claimJobs(record.sql, worker, [id])
   return id
 }
-const completed = (id: string, epoch = 1): Settlement => ({ id, epoch, outcome: 'completed', status: 'completed', output: '{"a":1}' })
+const completed = (id: string, epoch = 1): Settlement => ({
+  id,
+  epoch,
+  outcome: 'completed',
+  status: 'completed',
+  output: '{"a":1}',
+})
 const failure: Pick<Settlement, 'outcome' | 'error'> = { outcome: 'failed', error: { reason: 'error', message: 'no' } }
 
 describe('A completed attempt', () => {
   it('ends the job with its output and one event, and needs no row of its own', async () => {
     const id = await running()
     expect(await settleAttempts(record.sql, [completed(id)])).toEqual([{ id, epoch: 1, status: 'completed' }])
-    expect(await record.job(id)).toMatchObject({ status: 'completed', output: { a: 1 }, attemptsMade: 1, workerId: null, error: null })
+    expect(await record.job(id)).toMatchObject({
+      status: 'completed',
+      output: { a: 1 },
+      attemptsMade: 1,
+      workerId: null,
+      error: null,
+    })
     expect((await record.job(id)).finishedAt).toBeInstanceOf(Date)
     expect(await record.events(id)).toEqual(['job.completed'])
     expect(await record.attempts(id)).toEqual([])
@@ -66,7 +78,12 @@ describe('A failed attempt', () => {
     const id = await running()
     await settleAttempts(record.sql, [{ id, epoch: 1, ...failure, status: 'retrying', delayMs: 60_000 }])
     const job = await record.job(id)
-    expect(job).toMatchObject({ status: 'retrying', attemptsMade: 1, error: { reason: 'error', message: 'no' }, finishedAt: null })
+    expect(job).toMatchObject({
+      status: 'retrying',
+      attemptsMade: 1,
+      error: { reason: 'error', message: 'no' },
+      finishedAt: null,
+    })
     expect((job.runAt as Date).getTime() - Date.now()).toBeGreaterThan(55_000)
     expect(await record.attempts(id)).toEqual([{ outcome: 'failed', attempt: 1 }])
     expect(await record.events(id)).toEqual([])
@@ -75,7 +92,8 @@ describe('A failed attempt', () => {
   it('waits a second at least', async () => {
     const id = await running()
     await settleAttempts(record.sql, [{ id, epoch: 1, ...failure, status: 'retrying', delayMs: 0 }])
-    const [row] = await record.sql`select run_at - statement_timestamp() > interval '0.5 s' as later from jobs where id = ${id}`
+    const [row] =
+      await record.sql`select run_at - statement_timestamp() > interval '0.5 s' as later from jobs where id = ${id}`
     expect(row?.later).toBe(true)
   })
 
@@ -89,7 +107,9 @@ describe('A failed attempt', () => {
   it('becomes a cancellation where one was asked for', async () => {
     const id = await running()
     await cancelJob(record.sql, 'default', id)
-    expect(await settleAttempts(record.sql, [{ id, epoch: 1, ...failure, status: 'retrying' }])).toMatchObject([{ status: 'cancelled' }])
+    expect(await settleAttempts(record.sql, [{ id, epoch: 1, ...failure, status: 'retrying' }])).toMatchObject([
+      { status: 'cancelled' },
+    ])
     expect(await record.events(id)).toEqual(['job.cancelled'])
   })
 })
@@ -115,7 +135,7 @@ it('settles a batch of every outcome in one statement', async () => {
     completed(ids[4]!),
     completed(ids[5]!),
   ])
-  expect(settled.map(({ id }) => id).toSorted()).toEqual([ids[0], ids[1], ids[2], ids[4], ids[5]].toSorted())
+  expect(settled.map(({ id }) => id).toSorted()).toEqual(ids.toSpliced(3, 1).toSorted())
 })
 
 it('writes no event for internal types', async () => {

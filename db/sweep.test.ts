@@ -55,5 +55,10 @@ it('gives each lost job to one of many that sweep at once', async () => {
   const ids = await Promise.all(Array.from({ length: 20 }, () => ticketed(60)))
   const stamp = await target()
   const swept = await Promise.all(Array.from({ length: 4 }, () => sweepLost(record.sql, stamp)))
-  expect(swept.flat().map(({ id }) => id).toSorted()).toEqual(ids.toSorted())
+  expect(
+    swept
+      .flat()
+      .map(({ id }) => id)
+      .toSorted(),
+  ).toEqual(ids.toSorted())
 })

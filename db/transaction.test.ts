@@ -8,7 +8,11 @@ let pool: TransactionPool
 beforeAll(async () => {
   record = await openRecord()
   await record.sql`create table marks (id int primary key)`
-  pool = new TransactionPool((onclose) => postgres(record.url, { max: 1, onclose, onnotice: () => {}, connection: { application_name: 'victim' } }), 2)
+  pool = new TransactionPool(
+    (onclose) =>
+      postgres(record.url, { max: 1, onclose, onnotice: () => {}, connection: { application_name: 'victim' } }),
+    2,
+  )
 })
 beforeEach(() => record.sql`truncate marks`)
 afterAll(async () => {
@@ -30,7 +34,9 @@ it('commits what it did, and rolls back what threw', async () => {
 })
 
 it('runs as many at once as it has connections, and the rest in turn', async () => {
-  const pids = await Promise.all(Array.from({ length: 6 }, () => pool.run((sql) => sql`select pg_backend_pid() as pid, pg_sleep(0.02)`)))
+  const pids = await Promise.all(
+    Array.from({ length: 6 }, () => pool.run((sql) => sql`select pg_backend_pid() as pid, pg_sleep(0.02)`)),
+  )
   expect(new Set(pids.map(([row]) => row?.pid as number)).size).toBe(2)
 })
 

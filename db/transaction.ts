@@ -106,7 +106,9 @@ function guarded(client: Client): postgres.Sql {
     if (isStatement(made)) {
       const run = made.handler
       made.handler = (statement) =>
-        client.lost ? statement.reject(new ConnectionLostError('The connection of this transaction was lost')) : run(statement)
+        client.lost
+          ? statement.reject(new ConnectionLostError('The connection of this transaction was lost'))
+          : run(statement)
     }
     return made
   }
@@ -114,7 +116,9 @@ function guarded(client: Client): postgres.Sql {
     apply: (target, _self, args) => guard(Reflect.apply(target, undefined, args)),
     get: (target, name) => {
       const value: unknown = Reflect.get(target, name)
-      return name === 'unsafe' || name === 'file' ? (...args: unknown[]) => guard((value as (...all: unknown[]) => unknown)(...args)) : value
+      return name === 'unsafe' || name === 'file'
+        ? (...args: unknown[]) => guard((value as (...all: unknown[]) => unknown)(...args))
+        : value
     },
   })
 }

@@ -20,7 +20,8 @@ export async function insertWorker(sql: Sql, worker: WorkerRow): Promise<void> {
 
 /** @returns false when the row is gone: the process was declared dead. */
 export async function beat(sql: Sql, workerId: string): Promise<boolean> {
-  const rows = await sql`update workers set beat = beat + 1, beat_at = clock_timestamp() where id = ${workerId} returning id`
+  const rows =
+    await sql`update workers set beat = beat + 1, beat_at = clock_timestamp() where id = ${workerId} returning id`
   return rows.length > 0
 }
 

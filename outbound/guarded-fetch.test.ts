@@ -209,6 +209,12 @@ describe('a receiver that wants more than its share is cut off:', () => {
     expect(response.bytes).toEqual(bomb)
   })
 
+  it('headers may have as many bytes as were set, and no more', async () => {
+    const { url } = await httpServer((_request, response) => response.setHeader('x', 'y'.repeat(10_000)).end())
+    expect((await guardedFetch({ maxHeaderBytes: 12_000 })(url)).headers['x']).toHaveLength(10_000)
+    await expect(guardedFetch({ maxHeaderBytes: 8_000 })(url)).rejects.toThrow(FetchNetworkError)
+  })
+
   it.each([
     ['short headers', `${okHead}${'x-filler: 1\r\n'.repeat(10_000)}\r\n`],
     ['bytes in one header', `${okHead}x: ${'y'.repeat(10_000_000)}\r\n\r\n`],

@@ -23,7 +23,9 @@ it('reads a secret from the file that NAME_FILE names', () => {
 
 it('names every bad variable in one line', () => {
   const read = () => readConfiguration(serverVariables, { REDIS_URL: 'localhost', SHUTDOWN_GRACE_MS: 'soon' })
-  expect(read).toThrow(/^Bad configuration: DATABASE_URL is not set.*REDIS_URL must look like redis.*SHUTDOWN_GRACE_MS[^\n]*$/)
+  expect(read).toThrow(
+    /^Bad configuration: DATABASE_URL is not set.*REDIS_URL must look like redis.*SHUTDOWN_GRACE_MS[^\n]*$/,
+  )
 })
 
 it('says what to do about an old runtime', () => {

@@ -6,8 +6,16 @@ import { defaultRetryPolicy, defineJob } from './define-job.ts'
 const shapes = { description: 'test', input: z.unknown(), output: z.unknown() }
 
 it('fills in the default policy', () => {
-  expect(defineJob({ type: 'a.b', ...shapes })).toMatchObject({ queue: 'default', timeoutMs: 60_000, internal: false, retry: defaultRetryPolicy })
-  expect(defineJob({ type: 'a', ...shapes, retry: { maxAttempts: 1 } }).retry).toEqual({ ...defaultRetryPolicy, maxAttempts: 1 })
+  expect(defineJob({ type: 'a.b', ...shapes })).toMatchObject({
+    queue: 'default',
+    timeoutMs: 60_000,
+    internal: false,
+    retry: defaultRetryPolicy,
+  })
+  expect(defineJob({ type: 'a', ...shapes, retry: { maxAttempts: 1 } }).retry).toEqual({
+    ...defaultRetryPolicy,
+    maxAttempts: 1,
+  })
 })
 
 it.each(['', 'A', 'a b', 'a..b', '.a', 'a:b', '1a'])('refuses the type "%s"', (type) => {

@@ -60,7 +60,8 @@ export function defineJob<const Type extends string, Input extends z.ZodType, Ou
 }): Contract<Type, Input, Output> {
   const { type, queue = 'default' } = definition
   if (!typeName.test(type)) throw new TypeError(`Job type "${type}" must be lower case words joined by dots`)
-  if (!queueName.test(queue)) throw new TypeError(`Queue "${queue}" of ${type} must be lower case letters, digits and dashes`)
+  if (!queueName.test(queue))
+    throw new TypeError(`Queue "${queue}" of ${type} must be lower case letters, digits and dashes`)
   return Object.freeze({
     type,
     queue,

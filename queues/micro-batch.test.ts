@@ -49,7 +49,10 @@ describe('A micro-batch', () => {
     const batch = new MicroBatch({ run, maxSize: 2, lanes: 2 })
     const all = Promise.all([1, 2, 3, 4, 5].map((item) => batch.add(item)))
     await begun(2)
-    expect(batches.map(({ items }) => items)).toEqual([[1, 2], [3, 4]])
+    expect(batches.map(({ items }) => items)).toEqual([
+      [1, 2],
+      [3, 4],
+    ])
     batches[1]!.end()
     await begun(3)
     expect(batches[2]!.items).toEqual([5])
@@ -99,19 +102,23 @@ describe('A micro-batch', () => {
 
   it('lets bad items fail alone, and answers every other with its own result', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.boolean(), { minLength: 1, maxLength: 60 }), fc.integer({ min: 1, max: 20 }), async (bad, maxSize) => {
-        const batch = new MicroBatch<number, number>({
-          run: async (items) => {
-            if (items.some((item) => bad[item])) throw new TypeError('bad item')
-            return items.map((item) => item * 2)
-          },
-          isItemError: (error) => error instanceof TypeError,
-          maxSize,
-        })
-        const results = await Promise.allSettled(bad.map((_, item) => batch.add(item)))
-        const expected = bad.map((isBad, item) => (isBad ? 'rejected' : item * 2))
-        expect(results.map((result) => (result.status === 'fulfilled' ? result.value : 'rejected'))).toEqual(expected)
-      }),
+      fc.asyncProperty(
+        fc.array(fc.boolean(), { minLength: 1, maxLength: 60 }),
+        fc.integer({ min: 1, max: 20 }),
+        async (bad, maxSize) => {
+          const batch = new MicroBatch<number, number>({
+            run: async (items) => {
+              if (items.some((item) => bad[item])) throw new TypeError('bad item')
+              return items.map((item) => item * 2)
+            },
+            isItemError: (error) => error instanceof TypeError,
+            maxSize,
+          })
+          const results = await Promise.allSettled(bad.map((_, item) => batch.add(item)))
+          const expected = bad.map((isBad, item) => (isBad ? 'rejected' : item * 2))
+          expect(results.map((result) => (result.status === 'fulfilled' ? result.value : 'rejected'))).toEqual(expected)
+        },
+      ),
     )
   })
 })

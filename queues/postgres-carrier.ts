@@ -46,12 +46,21 @@ export class PostgresCarrier implements CarrierBackend {
   }
 
   createQueue(name: string, options: Parameters<CarrierBackend['createQueue']>[1]): TicketQueue {
-    const queue: PostgresQueue = new Queue(name, { ...options, connection: this.#pool as PgPool }, createPostgresBackend)
+    const queue: PostgresQueue = new Queue(
+      name,
+      { ...options, connection: this.#pool as PgPool },
+      createPostgresBackend,
+    )
     return queue
   }
 
   createWorker(name: string, options: Parameters<CarrierBackend['createWorker']>[1]): TicketWorker {
-    const worker: PostgresWorker = new Worker(name, null, { ...options, connection: this.#pool as PgPool }, createPostgresBackend)
+    const worker: PostgresWorker = new Worker(
+      name,
+      null,
+      { ...options, connection: this.#pool as PgPool },
+      createPostgresBackend,
+    )
     return worker
   }
 

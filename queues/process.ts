@@ -21,7 +21,9 @@ export async function runProcess(main: () => Promise<void>): Promise<void> {
 /** @throws Error when the runtime is older than the project needs. */
 export function checkRuntime(version: string): void {
   if (Number(version.split('.')[0]) >= 24) return
-  throw new Error(`Jobyard needs Node 24 or newer, and this is ${version}. Start it with npm (npm start), which brings its own.`)
+  throw new Error(
+    `Jobyard needs Node 24 or newer, and this is ${version}. Start it with npm (npm start), which brings its own.`,
+  )
 }
 
 export interface StopOptions {

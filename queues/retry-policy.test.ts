@@ -23,11 +23,16 @@ it('stays within the jitter of the bounds', () => {
     jitter: fc.double({ min: 0, max: 1, noNaN: true }),
   })
   fc.assert(
-    fc.property(policy, fc.integer({ min: 1, max: 1_000 }), fc.double({ min: 0, max: 0.999, noNaN: true }), (each, attempt, random) => {
-      const delay = retryDelayMs(each, attempt, random)
-      expect(Number.isInteger(delay)).toBe(true)
-      expect(delay).toBeGreaterThanOrEqual(Math.floor(each.initialDelayMs * (1 - each.jitter)))
-      expect(delay).toBeLessThanOrEqual(Math.ceil(each.maxDelayMs * (1 + each.jitter)))
-    }),
+    fc.property(
+      policy,
+      fc.integer({ min: 1, max: 1_000 }),
+      fc.double({ min: 0, max: 0.999, noNaN: true }),
+      (each, attempt, random) => {
+        const delay = retryDelayMs(each, attempt, random)
+        expect(Number.isInteger(delay)).toBe(true)
+        expect(delay).toBeGreaterThanOrEqual(Math.floor(each.initialDelayMs * (1 - each.jitter)))
+        expect(delay).toBeLessThanOrEqual(Math.ceil(each.maxDelayMs * (1 + each.jitter)))
+      },
+    ),
   )
 })

@@ -27,7 +27,12 @@ describe('Packing', () => {
             packed.push(...ids)
           }
         }
-        expect(packed.toSorted()).toEqual(jobs.filter(({ crashes }) => crashes < 2).map(({ id }) => id).toSorted())
+        expect(packed.toSorted()).toEqual(
+          jobs
+            .filter(({ crashes }) => crashes < 2)
+            .map(({ id }) => id)
+            .toSorted(),
+        )
       }),
     )
   })

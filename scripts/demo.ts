@@ -24,18 +24,18 @@ await runProcess(async () => {
   watchInterrupts((times) => {
     if (times > 1) return installation?.hurry()
     broken.abort(new Error('Broken off'))
-    if (installation) say('Stopping: running jobs finish first. Once more Ctrl-C hands them back at once')
+    say(installation ? 'Stopping: running jobs finish first. Once more Ctrl-C hands them back at once' : 'Stopping')
   })
 
   const runId = randomBytes(4).toString('hex')
   say(`Run ${runId}: preparing a photo, a mail server and a receiver of requests`)
   const scene = await setScene(runId)
-  let agrees = false
+  let exitCode = interrupted
   try {
     installation = await startPlatform({ environment: { ...process.env, ...scene.environment }, onProgress: say })
     announce(installation)
-    agrees = await present(installation, scene, runId, broken.signal)
-    if (values.keep && !broken.signal.aborted) await keep(installation, broken.signal)
+    exitCode = Number(!(await present(installation, scene, runId, broken.signal)))
+    if (values.keep) await keep(installation, broken.signal)
   } catch (error) {
     if (!broken.signal.aborted) throw error
   } finally {
@@ -44,7 +44,7 @@ await runProcess(async () => {
   }
   const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1)
   say(`Stopped after ${seconds} s. What the run left is in ${installation?.home.folder}`)
-  process.exit(broken.signal.aborted && !values.keep ? interrupted : Number(!agrees))
+  process.exit(exitCode)
 })
 
 /** Runs the jobs and prints what came of them. @returns whether client and database agree. */
@@ -53,7 +53,7 @@ async function present(installation: Installation, scene: Scene, runId: string, 
   const db = connect(installation.databaseUrl, { applicationName: 'jobyard-demo', max: 2 })
   const totals = new Map([...Map.groupBy(scene.plan, ({ type }) => type)].map(([type, jobs]) => [type, jobs.length]))
   const progress = showProgress(totals)
-  sayBeside = progress.say
+  sayBeside = (line) => progress.say(line)
   try {
     const client = { url: installation.url, key: installation.home.adminKey, tag: `demo-${runId}`, signal }
     const { receiver, mailbox, plan } = scene
@@ -73,7 +73,10 @@ function report({ jobs, submitted, activity, totalActivity, findings }: RunResul
   return [
     '',
     ...formatSummaries(summarize(jobs)),
-    styleText('dim', `From created to finished, waits before retries included. The client posted ${perSecond} jobs/s, one a request.`),
+    styleText(
+      'dim',
+      `Times from created to finished, with waits between attempts. Posted: ${perSecond} jobs/s, one a request.`,
+    ),
     '',
     ...formatRepositories(activity, totalActivity),
     '',
@@ -83,12 +86,16 @@ function report({ jobs, submitted, activity, totalActivity, findings }: RunResul
 }
 
 function announce({ url, home }: Installation): void {
-  print(['', `${styleText('bold', 'Bull Board')}  ${url}/board   any user name, password: the key in ${home.folder}/admin-key`, ''])
+  print([
+    '',
+    `${styleText('bold', 'Bull Board')}  ${url}/board   any user name, password: the key in ${home.folder}/admin-key`,
+    '',
+  ])
 }
 
 async function keep({ url, home }: Installation, signal: AbortSignal): Promise<void> {
   print([`${styleText('bold', 'Still up:')} ${url}/v1 with the key in ${home.folder}/admin-key. Ctrl-C stops it.`])
-  await once(signal, 'abort')
+  if (!signal.aborted) await once(signal, 'abort')
 }
 
 function say(line: string): void {

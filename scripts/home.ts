@@ -41,7 +41,10 @@ async function keptKey(file: string): Promise<string> {
 /** @returns path of a process's log; one that has grown large is kept as `.1`. */
 export async function logFile(home: Home, name: string): Promise<string> {
   const file = join(home.folder, `${name}.log`)
-  const size = await stat(file).then(({ size: bytes }) => bytes, () => 0)
+  const size = await stat(file).then(
+    ({ size: bytes }) => bytes,
+    () => 0,
+  )
   if (size > logLimitBytes) await rename(file, `${file}.1`)
   return file
 }

@@ -36,18 +36,24 @@ export interface Installation {
 export async function startInstallation({ environment, onProgress }: InstallationOptions): Promise<Installation> {
   const home = await openHome(resolve(environment.JOBYARD_HOME || '.jobyard'), environment)
   const postgres = environment.DATABASE_URL ? undefined : await startPostgres(home, onProgress)
-  const databaseUrl = postgres?.url ?? (environment.DATABASE_URL as string)
+  const databaseUrl = postgres?.url ?? String(environment.DATABASE_URL)
   try {
     onProgress('Bringing the schema up to date')
     await migrateAll(databaseUrl, environment.REDIS_URL || undefined)
-    const env = { ...environment, DATABASE_URL: databaseUrl, JOBYARD_ADMIN_KEY: home.adminKey, JOBYARD_SECRET: home.secret }
+    const env = {
+      ...environment,
+      DATABASE_URL: databaseUrl,
+      JOBYARD_ADMIN_KEY: home.adminKey,
+      JOBYARD_SECRET: home.secret,
+    }
     const child = async (name: 'api' | 'workers') =>
       new Child({
         name,
         file: fileURLToPath(new URL(`../${name}/main.ts`, import.meta.url)),
         env,
         logFile: await logFile(home, name),
-        onDeath: (how, ms) => onProgress(`${name} ended (${how}); starting it again in ${ms / 1_000} s. Log: ${home.folder}/${name}.log`),
+        onDeath: (how, ms) =>
+          onProgress(`${name} ended (${how}); starting it again in ${ms / 1_000} s. Log: ${home.folder}/${name}.log`),
       })
     const api = await child('api')
     const workers = await child('workers')
@@ -81,7 +87,8 @@ async function startPostgres(home: Home, onProgress: (line: string) => void): Pr
 
 async function startBoth(api: Child, workers: Child): Promise<string> {
   const [report, working] = await Promise.allSettled([api.start(), workers.start()])
-  if (report.status === 'fulfilled' && working.status === 'fulfilled') return (report.value as { listening: string }).listening
+  if (report.status === 'fulfilled' && working.status === 'fulfilled')
+    return (report.value as { listening: string }).listening
   await Promise.all([api.stop(), workers.stop()])
   throw report.status === 'rejected' ? report.reason : (working as PromiseRejectedResult).reason
 }

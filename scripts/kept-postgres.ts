@@ -46,7 +46,9 @@ export class KeptPostgres {
     while (!signal.aborted) {
       await delay(lookEveryMs, undefined, { signal }).catch(() => {})
       if (signal.aborted || (await findPostmaster(this.#server.dataFolder))) continue
-      await this.#restart().catch((error: unknown) => this.#options.onProgress(`Postgres cannot be started: ${String(error)}`))
+      await this.#restart().catch((error: unknown) =>
+        this.#options.onProgress(`Postgres cannot be started: ${String(error)}`),
+      )
     }
   }
 
@@ -55,7 +57,8 @@ export class KeptPostgres {
     const { url } = this
     await this.#server.stop()
     this.#server = await startOnce(this.#options)
-    if (this.url !== url) this.#options.onProgress('Its port was taken meanwhile, so it has another one: stop Jobyard and start it again')
+    if (this.url !== url)
+      this.#options.onProgress('Its port was taken meanwhile, so it has another one: stop Jobyard and start it again')
   }
 }
 

@@ -86,7 +86,13 @@ async function startProcess(part: 'api' | 'workers', env: Record<string, string>
 }
 
 /** Calls an API process with the admin key. */
-export async function callApi(url: string, method: 'GET' | 'POST', path: string, body?: unknown, headers: Record<string, string> = {}) {
+export async function callApi(
+  url: string,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+) {
   const answer = await fetch(url + path, {
     method,
     headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json', ...headers },

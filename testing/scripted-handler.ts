@@ -81,8 +81,13 @@ export const steps = {
   }) as Step,
   untilAborted: ((ctx) =>
     new Promise((_, reject) => ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason as Error)))) as Step,
-  returns: (value: unknown): Step => () => value,
-  throws: (value: unknown): Step => () => {
-    throw value
-  },
+  returns:
+    (value: unknown): Step =>
+    () =>
+      value,
+  throws:
+    (value: unknown): Step =>
+    () => {
+      throw value
+    },
 }

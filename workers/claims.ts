@@ -83,7 +83,8 @@ export class Claims {
       this.#failing = !alive
       return alive ? this.#ownership.adopt(jobs, workerId) : undefined
     } catch (error) {
-      if (!this.#failing) this.#log.warn({ err: error }, 'Claiming failed; no tickets are fetched until Postgres answers')
+      if (!this.#failing)
+        this.#log.warn({ err: error }, 'Claiming failed; no tickets are fetched until Postgres answers')
       this.#failing = true
       return undefined
     }

@@ -8,7 +8,12 @@ const variables = {
   ...serverVariables,
   WORKER_QUEUES: z
     .string()
-    .transform((list) => list.split(',').map((name) => name.trim()).filter(Boolean))
+    .transform((list) =>
+      list
+        .split(',')
+        .map((name) => name.trim())
+        .filter(Boolean),
+    )
     .optional(),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(10_000).default(50),
   RETENTION_COMPLETED_MS: duration.default(7 * dayMs),

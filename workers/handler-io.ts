@@ -2,7 +2,7 @@ import { PermanentError } from '@jobyard/queues/errors'
 import type { z } from 'zod'
 
 /** Longest output that is stored, in bytes of JSON. */
-export const outputLimitBytes = 1_048_576
+export const outputLimitBytes = 8_388_608
 
 /**
  * Checks an input against its contract; what the schema fills in is filled in.
@@ -11,7 +11,8 @@ export const outputLimitBytes = 1_048_576
  */
 export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
   const parsed = schema.safeParse(input)
-  if (!parsed.success) throw new PermanentError(`The input does not fit its contract: ${issues(parsed.error)}`, 'input_invalid')
+  if (!parsed.success)
+    throw new PermanentError(`The input does not fit its contract: ${issues(parsed.error)}`, 'input_invalid')
   return parsed.data
 }
 
@@ -22,7 +23,8 @@ export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unkn
  */
 export function serializeOutput(schema: z.ZodType, output: unknown): string {
   const parsed = schema.safeParse(output)
-  if (!parsed.success) throw new PermanentError(`The output does not fit its contract: ${issues(parsed.error)}`, 'output_invalid')
+  if (!parsed.success)
+    throw new PermanentError(`The output does not fit its contract: ${issues(parsed.error)}`, 'output_invalid')
   const text = stringify(parsed.data)
   const bytes = Buffer.byteLength(text)
   if (bytes > outputLimitBytes) {

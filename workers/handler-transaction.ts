@@ -38,7 +38,8 @@ export class HandlerTransaction {
    * @throws FencedError after a rollback when the attempt does not own the job any more; what `work` threw, after a rollback.
    */
   async execute<Output>(work: (sql: Sql) => Promise<Output>): Promise<Output> {
-    if (this.#state !== 'unused') throw new Error('ctx.transaction may be called once, as the last thing a handler does')
+    if (this.#state !== 'unused')
+      throw new Error('ctx.transaction may be called once, as the last thing a handler does')
     this.#state = 'open'
     try {
       const output = await this.#pool.run(async (sql) => {
@@ -58,6 +59,7 @@ export class HandlerTransaction {
     const { id, epoch } = this.#run.job
     const text = this.#serialize(output)
     const settled = await settleAttempts(sql, [{ id, epoch, outcome: 'completed', status: 'completed', output: text }])
-    if (settled.length === 0) throw new FencedError(`Job ${id} is no longer owned by attempt ${epoch}; nothing was written`)
+    if (settled.length === 0)
+      throw new FencedError(`Job ${id} is no longer owned by attempt ${epoch}; nothing was written`)
   }
 }

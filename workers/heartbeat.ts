@@ -42,7 +42,10 @@ export class Heartbeat {
       this.#lastAnswered = sent
       if (alive) await this.#checkOwnership()
       else {
-        log.error({ workerId: ownership.workerId, jobs: ownership.size }, 'This worker was declared dead; it drops its jobs and starts over')
+        log.error(
+          { workerId: ownership.workerId, jobs: ownership.size },
+          'This worker was declared dead; it drops its jobs and starts over',
+        )
         ownership.renew()
         await this.register()
       }
@@ -71,7 +74,10 @@ export class Heartbeat {
   #abortIfCutOff(): void {
     const { ownership, leaseMs, log } = this.#options
     if (performance.now() - this.#lastAnswered < leasesUntilAbort * leaseMs || ownership.size === 0) return
-    log.error({ jobs: ownership.size }, 'Postgres has not answered for three leases; running jobs are aborted and will run again')
+    log.error(
+      { jobs: ownership.size },
+      'Postgres has not answered for three leases; running jobs are aborted and will run again',
+    )
     ownership.abortAll('lost')
   }
 }

@@ -119,7 +119,10 @@ export class JobWorker implements Service {
       else await Promise.all([tickets.passOn(queue, data.ids.slice(slots)), this.#claim(data.ids.slice(0, slots))])
       await ticket.moveToCompleted(undefined, ticket.token ?? '', false)
     } catch (error) {
-      log.warn({ err: error, queue, ticket: ticket.id }, 'A ticket was not acknowledged; it will come again, and claim nothing twice')
+      log.warn(
+        { err: error, queue, ticket: ticket.id },
+        'A ticket was not acknowledged; it will come again, and claim nothing twice',
+      )
     } finally {
       this.#reserved -= slots
       this.#fetch()

@@ -19,7 +19,11 @@ const messageLimit = 2_000
 export function outcomeOfThrown(thrown: unknown): AttemptOutcome {
   if (thrown instanceof SnoozeError) return { outcome: 'snoozed', delayMs: thrown.delayMs }
   const permanent = thrown instanceof PermanentError
-  return { outcome: 'failed', permanent, error: { reason: permanent ? thrown.reason : 'error', message: messageOf(thrown) } }
+  return {
+    outcome: 'failed',
+    permanent,
+    error: { reason: permanent ? thrown.reason : 'error', message: messageOf(thrown) },
+  }
 }
 
 function messageOf(thrown: unknown): string {
@@ -59,7 +63,14 @@ export function decide(job: ClaimedJob, ended: AttemptOutcome, policy: RetryPoli
       const attempt = job.attemptsMade + 1
       const final = attempt >= job.maxAttempts || (ended.outcome === 'failed' && ended.permanent)
       if (final) return { id, epoch, outcome: ended.outcome, status: 'failed', error }
-      return { id, epoch, outcome: ended.outcome, status: 'retrying', error, delayMs: retryDelayMs(policy, attempt, random) }
+      return {
+        id,
+        epoch,
+        outcome: ended.outcome,
+        status: 'retrying',
+        error,
+        delayMs: retryDelayMs(policy, attempt, random),
+      }
     }
   }
 }

@@ -34,7 +34,7 @@ export class ProbeJudge {
   }
 
   async #sweep(target: ProbeTarget, after: string | undefined): Promise<number> {
-    for (let swept = 0; ; ) {
+    for (let swept = 0; ;) {
       const lost = await sweepLost(this.#sql, target, after)
       await this.#tickets.send(lost)
       swept += lost.length

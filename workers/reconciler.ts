@@ -54,7 +54,10 @@ export class Reconciler {
     this.#lastRead = now
     const before = interrupted ? new Map<string, Seen>() : this.#seen
     this.#seen = new Map(
-      beats.map(({ id, beat }) => [id, before.get(id)?.beat === beat ? (before.get(id) as Seen) : { beat, since: now }]),
+      beats.map(({ id, beat }) => [
+        id,
+        before.get(id)?.beat === beat ? (before.get(id) as Seen) : { beat, since: now },
+      ]),
     )
     const reaped: string[] = []
     for (const [id, { beat, since }] of this.#seen) {

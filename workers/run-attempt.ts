@@ -2,6 +2,7 @@ import type { Database } from '@jobyard/db/connect'
 import { defaultRetryPolicy } from '@jobyard/queues/define-job'
 import type { Settlement } from '@jobyard/db/settle'
 import type { Logger } from 'pino'
+import { z } from 'zod'
 import type { Handler, HandlerContext } from './define-handler.ts'
 import { parseInput, serializeOutput } from './handler-io.ts'
 import { HandlerTransaction } from './handler-transaction.ts'
@@ -32,7 +33,7 @@ export async function runAttempt(run: Run, deps: AttemptDependencies): Promise<v
   const started = performance.now()
   const handler = deps.handlers.get(run.job.type)
   const tx = new HandlerTransaction(deps.transactions, run, (output) =>
-    serializeOutput(handler!.contract.output, output),
+    serializeOutput(handler?.contract.output ?? z.unknown(), output),
   )
   const handled = handler ? callHandler(handler, run, tx, deps) : unknownType(run)
   const ended = await firstOf(run, handled, run.job.timeoutMs)
@@ -77,7 +78,11 @@ async function unknownType(run: Run): Promise<AttemptOutcome> {
 }
 
 /** The handler's outcome, or what its abortion means if that comes first; undefined: the row is no longer ours to settle. */
-async function firstOf(run: Run, handled: Promise<AttemptOutcome>, timeoutMs: number): Promise<AttemptOutcome | undefined> {
+async function firstOf(
+  run: Run,
+  handled: Promise<AttemptOutcome>,
+  timeoutMs: number,
+): Promise<AttemptOutcome | undefined> {
   const timer = setTimeout(() => run.abort('timed_out'), timeoutMs)
   let onAbort: (() => void) | undefined
   const aborted = new Promise<'aborted'>((resolve) => {
@@ -128,7 +133,13 @@ function retryAfterLostConnection({ job }: Run): Settlement {
   return { id: job.id, epoch: job.epoch, outcome: 'snoozed', status: 'retrying', delayMs: 0, error }
 }
 
-function logAttempt(log: Logger, run: Run, ended: AttemptOutcome | undefined, status: string, durationMs: number): void {
+function logAttempt(
+  log: Logger,
+  run: Run,
+  ended: AttemptOutcome | undefined,
+  status: string,
+  durationMs: number,
+): void {
   const { id, type, queue, tenant, epoch, attemptsMade, createdAt, startedAt } = run.job
   log.info(
     {

@@ -47,7 +47,8 @@ export class Settlements {
         return batch.map(({ id, epoch }) => settled.get(`${id} ${epoch}`))
       } catch (error) {
         if (isRowError(error)) throw error
-        if (failures === 0) this.#log.warn({ err: error, jobs: batch.length }, 'Settling failed, and is repeated until Postgres answers')
+        if (failures === 0)
+          this.#log.warn({ err: error, jobs: batch.length }, 'Settling failed, and is repeated until Postgres answers')
         await pause(repeatAfterMs)
       }
     }

@@ -14,14 +14,21 @@ describeOnBothCarriers('A platform', (kind) => {
   const name = (what: string) => `${kind} ${what}`
   const run = (what: string, more?: Record<string, unknown>) => platform.run('scripted', { script: name(what) }, more)
   const submit = async (what: string, more?: Record<string, unknown>) => {
-    const { body } = await platform.call('POST', '/v1/jobs', { type: 'scripted', input: { script: name(what) }, ...more })
+    const { body } = await platform.call('POST', '/v1/jobs', {
+      type: 'scripted',
+      input: { script: name(what) },
+      ...more,
+    })
     return body.id as string
   }
   const events = async (id: string) =>
     (await platform.db.sql`select type from outbox where job_id = ${id}`).map((event) => event.type as string)
 
   it('takes a job over HTTP, runs it, and records its result with one event', async () => {
-    const { status, headers, body } = await platform.call('POST', '/v1/jobs', { type: 'echo', input: { value: 'hello' } })
+    const { status, headers, body } = await platform.call('POST', '/v1/jobs', {
+      type: 'echo',
+      input: { value: 'hello' },
+    })
     expect(status).toBe(202)
     expect(headers.location).toBe(`/v1/jobs/${body.id}`)
     const job = await platform.ended(body.id)
@@ -31,7 +38,12 @@ describeOnBothCarriers('A platform', (kind) => {
   })
 
   it('answers with the finished job when the client waits', async () => {
-    const { status, body } = await platform.call('POST', '/v1/jobs', { type: 'echo', input: { value: 1 } }, { prefer: 'wait=20' })
+    const { status, body } = await platform.call(
+      'POST',
+      '/v1/jobs',
+      { type: 'echo', input: { value: 1 } },
+      { prefer: 'wait=20' },
+    )
     expect(status).toBe(200)
     expect(body).toMatchObject({ status: 'completed', output: { value: 1 } })
   })
@@ -54,7 +66,11 @@ describeOnBothCarriers('A platform', (kind) => {
 
   it('fails a job at once when its handler says that nothing helps', async () => {
     script(name('permanent'), steps.permanent)
-    expect(await run('permanent')).toMatchObject({ status: 'failed', attemptsMade: 1, error: { reason: 'hopeless', message: 'never' } })
+    expect(await run('permanent')).toMatchObject({
+      status: 'failed',
+      attemptsMade: 1,
+      error: { reason: 'hopeless', message: 'never' },
+    })
   })
 
   it('runs a snoozed job again without spending an attempt', async () => {
@@ -73,7 +89,10 @@ describeOnBothCarriers('A platform', (kind) => {
 
   it('settles a job whose handler ignores its signal', async () => {
     const gate = script(name('deaf'), steps.untilOpened)
-    expect(await run('deaf', { timeoutMs: 50, maxAttempts: 1 })).toMatchObject({ status: 'failed', error: { reason: 'timed_out' } })
+    expect(await run('deaf', { timeoutMs: 50, maxAttempts: 1 })).toMatchObject({
+      status: 'failed',
+      error: { reason: 'timed_out' },
+    })
     gate.open()
   })
 
@@ -111,7 +130,8 @@ describeOnBothCarriers('A platform', (kind) => {
     const ended = await Promise.all(body.items.map(({ id }: { id: string }) => platform.ended(id)))
     expect(ended.map(({ output }) => output.value)).toEqual(jobs.map(({ input }) => input.value))
     const ids = ended.map(({ id }) => id as string)
-    const [row] = await platform.db.sql`select count(*)::int as events, max(epoch) as claims from outbox join jobs on jobs.id = job_id where job_id = any(${ids}::uuid[])`
+    const [row] = await platform.db
+      .sql`select count(*)::int as events, max(epoch) as claims from outbox join jobs on jobs.id = job_id where job_id = any(${ids}::uuid[])`
     expect(row).toEqual({ events: 300, claims: 1 })
   })
 
@@ -156,7 +176,9 @@ describeOnBothCarriers('A platform', (kind) => {
     beforeAll(() => platform.db.sql`create table marks (job_id uuid)`)
 
     it('commits the handler’s writes with the result', async () => {
-      script(name('tx'), (ctx) => ctx.transaction(async (sql) => sql`insert into marks values (${ctx.jobId})`.then(() => 'written')))
+      script(name('tx'), (ctx) =>
+        ctx.transaction(async (sql) => sql`insert into marks values (${ctx.jobId})`.then(() => 'written')),
+      )
       const job = await run('tx')
       expect(job).toMatchObject({ status: 'completed', output: 'written', attemptsMade: 1 })
       expect(await marks(job.id)).toBe(1)

@@ -19,6 +19,9 @@ setInterval(() => {
   unchanged = now === seen ? unchanged + 1 : 0
   seen = now
   if (unchanged < looks) return
-  writeSync(standardError, `The event loop was blocked for ${(looks * everyMs) / 1_000} s; this worker ends, its jobs run again elsewhere\n`)
+  writeSync(
+    standardError,
+    `The event loop was blocked for ${(looks * everyMs) / 1_000} s; this worker ends, its jobs run again elsewhere\n`,
+  )
   process.kill(pid, 'SIGKILL')
 }, everyMs)

@@ -14,6 +14,7 @@ export function startWatchdog({ blockedMs = blockedForMs, everyMs = lookEveryMs 
   const turns = new Int32Array(new SharedArrayBuffer(4))
   const timer = setInterval(() => Atomics.add(turns, 0, 1), everyMs / 2)
   const thread = new Worker(new URL('./watchdog-thread.ts', import.meta.url), {
+    execArgv: [],
     workerData: { turns, everyMs, looks: Math.ceil(blockedMs / everyMs), pid: process.pid },
   })
   timer.unref()

@@ -32,11 +32,18 @@ function passwordOf(authorization = ''): string {
 }
 
 function crossSite(): Problem {
-  return new Problem('forbidden', 'Another site asked for this. Type the address of the board instead of following a link.')
+  return new Problem(
+    'forbidden',
+    'Another site asked for this. Type the address of the board instead of following a link.',
+  )
 }
 
 function unauthenticated(): Problem {
-  return new Problem('unauthenticated', 'Log in with any user name and an admin key as the password. The first one stands in JOBYARD_HOME/admin-key.', {
-    headers: { 'www-authenticate': 'Basic realm="jobyard board"' },
-  })
+  return new Problem(
+    'unauthenticated',
+    'Log in with any user name and an admin key as the password. The first one stands in JOBYARD_HOME/admin-key.',
+    {
+      headers: { 'www-authenticate': 'Basic realm="jobyard board"' },
+    },
+  )
 }

@@ -15,8 +15,14 @@ interface Event {
  * @returns one line per event, each beginning with its RFC 3339 instant; the latest progress, whose instant is not kept, comes last.
  */
 export function tellHistory(job: BoardJobRow, attempts: readonly AttemptRow[]): string[] {
-  const events = [accepted(job, attempts), ...attempts.flatMap(tellAttempt), ...tellPresent(job)]
-  const lines = events.toSorted((a, b) => a.at.getTime() - b.at.getTime()).map(({ at, text }) => `${at.toISOString()} ${text}`)
+  const events = [
+    accepted(job, attempts),
+    ...attempts.flatMap((attempt) => tellAttempt(attempt, job.finishedAt)),
+    ...tellPresent(job),
+  ]
+  const lines = events
+    .toSorted((a, b) => a.at.getTime() - b.at.getTime())
+    .map(({ at, text }) => `${at.toISOString()} ${text}`)
   return [...lines, ...tellProgress(job)]
 }
 
@@ -27,14 +33,16 @@ function accepted(job: BoardJobRow, attempts: readonly AttemptRow[]): Event {
   return { at: job.createdAt, text: `${origin}${start}${end}.` }
 }
 
-function tellAttempt(attempt: AttemptRow): Event[] {
+/** @param jobEnd read from the clock just before the end of the attempt that ended the job, which yet comes first. */
+function tellAttempt(attempt: AttemptRow, jobEnd: Date | null): Event[] {
   const name = `Attempt ${attempt.attempt}`
   const tookMs = attempt.finishedAt.getTime() - attempt.startedAt.getTime()
   const error = attempt.error ? ` ${sentenceOf(attempt.error)}` : ''
   const where = attempt.workerId ? ` Worker process ${attempt.workerId}.` : ''
+  const end = jobEnd && jobEnd < attempt.finishedAt ? jobEnd : attempt.finishedAt
   return [
     { at: attempt.startedAt, text: `${name} started.` },
-    { at: attempt.finishedAt, text: `${name} ${endings[attempt.outcome]} after ${formatMs(tookMs)}.${error}${where}` },
+    { at: end, text: `${name} ${endings[attempt.outcome]} after ${formatMs(tookMs)}.${error}${where}` },
   ]
 }
 
@@ -61,13 +69,17 @@ function tellStatus(job: BoardJobRow): Event[] {
     case 'queued':
       return job.ticketedAt ? [{ at: job.ticketedAt, text: 'Queued: waits for a worker.' }] : []
     case 'running':
-      return job.startedAt ? [{ at: job.startedAt, text: `Attempt ${job.attemptsMade + 1} started${placeOf(job)}.` }] : []
+      return job.startedAt
+        ? [{ at: job.startedAt, text: `Attempt ${job.attemptsMade + 1} started${placeOf(job)}.` }]
+        : []
     case 'retrying':
       return job.runAt ? [{ at: job.runAt, text: `Attempt ${job.attemptsMade + 1} becomes due.` }] : []
     case 'completed':
       return tellCompletion(job)
     case 'failed':
-      return job.finishedAt ? [{ at: job.finishedAt, text: `Failed.${job.error ? ` ${sentenceOf(job.error)}` : ''}` }] : []
+      return job.finishedAt
+        ? [{ at: job.finishedAt, text: `Failed.${job.error ? ` ${sentenceOf(job.error)}` : ''}` }]
+        : []
     case 'cancelled':
       return job.finishedAt ? [{ at: job.finishedAt, text: 'Cancelled.' }] : []
     case 'scheduled':

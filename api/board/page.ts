@@ -25,7 +25,5 @@ const style = `${hiddenJobButtons}, ${hiddenQueueButtons}, ${hiddenNotions} { di
 /** Takes the fonts of another host out of Bull Board's page, and hides the buttons that the board refuses; leaves anything else as it is. */
 export function dressPage(contentType: unknown, payload: unknown): unknown {
   if (typeof payload !== 'string' || !String(contentType).startsWith('text/html')) return payload
-  return payload
-    .replace(/<link href="https:\/\/fonts[^>]*>/, '')
-    .replace('</head>', `<style>${style}</style></head>`)
+  return payload.replace(/<link href="https:\/\/fonts[^>]*>/, '').replace('</head>', `<style>${style}</style></head>`)
 }

@@ -78,7 +78,11 @@ function adapterMaker({ sql, actions, catalogue, tenant }: BoardOptions): (queue
 function refuseOr(onList: () => Promise<void>): BeforeHook {
   return async ({ method, route }) => {
     if (method !== 'get' && !allowedChanges.has(route)) {
-      return { allow: false, status: 405, message: refusals[route] ?? 'The board only redrives, promotes, cancels, pauses and resumes.' }
+      return {
+        allow: false,
+        status: 405,
+        message: refusals[route] ?? 'The board only redrives, promotes, cancels, pauses and resumes.',
+      }
     }
     if (route === '/api/queues') await onList()
     return { allow: true }
@@ -87,7 +91,8 @@ function refuseOr(onList: () => Promise<void>): BeforeHook {
 
 const refusals: Readonly<Record<string, string>> = {
   '/api/queues/:queueName/add': 'Submit jobs through POST /v1/jobs, which checks their input.',
-  '/api/queues/:queueName/retry/:queueStatus': 'Redrive failed jobs one by one: a second press would make each of them again.',
+  '/api/queues/:queueName/retry/:queueStatus':
+    'Redrive failed jobs one by one: a second press would make each of them again.',
   '/api/queues/:queueName/promote': 'Promote jobs one by one.',
   '/api/queues/:queueName/empty': 'A queue is not emptied at once. Cancel its jobs one by one.',
   '/api/queues/:queueName/obliterate': 'A queue is part of the record and is not deleted.',

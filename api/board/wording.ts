@@ -2,7 +2,10 @@ import { readdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 
-const folder = join(dirname(createRequire(import.meta.url).resolve('@bull-board/ui/package.json')), 'dist/static/locales')
+const folder = join(
+  dirname(createRequire(import.meta.url).resolve('@bull-board/ui/package.json')),
+  'dist/static/locales',
+)
 
 interface Messages {
   readonly [key: string]: string | Messages

@@ -58,7 +58,11 @@ function bearerOf(request: FastifyRequest): string {
 }
 
 function unauthenticated(): Problem {
-  return new Problem('unauthenticated', 'Send `Authorization: Bearer <key>`. The first admin key stands in JOBYARD_HOME/admin-key.', {
-    headers: { 'www-authenticate': 'Bearer realm="jobyard"' },
-  })
+  return new Problem(
+    'unauthenticated',
+    'Send `Authorization: Bearer <key>`. The first admin key stands in JOBYARD_HOME/admin-key.',
+    {
+      headers: { 'www-authenticate': 'Bearer realm="jobyard"' },
+    },
+  )
 }

@@ -13,7 +13,10 @@ export function registerErrors(app: FastifyInstance): void {
     return sendProblem(reply, problem)
   })
   app.setNotFoundHandler((request, reply) =>
-    sendProblem(reply, new Problem('not-found', `There is nothing at ${request.method} ${request.url.slice(0, 200)}. See /docs.`)),
+    sendProblem(
+      reply,
+      new Problem('not-found', `There is nothing at ${request.method} ${request.url.slice(0, 200)}. See /docs.`),
+    ),
   )
 }
 
@@ -31,12 +34,20 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (hasZodFastifySchemaValidationErrors(error)) return validationProblem(error)
-  if (error instanceof OverloadedError) return unavailable('Too many requests wait for the database. Try again in a second.')
+  if (error instanceof OverloadedError)
+    return unavailable('Too many requests wait for the database. Try again in a second.')
   const code = errorCode(error)
-  return ofFramework(code, error) ?? ofDatabase(code, error) ?? new Problem('internal', 'An unexpected error; it was logged.')
+  return (
+    ofFramework(code, error) ??
+    ofDatabase(code, error) ??
+    new Problem('internal', 'An unexpected error; it was logged.')
+  )
 }
 
-function validationProblem(error: { validation: { instancePath: string; message?: string }[]; validationContext?: string }) {
+function validationProblem(error: {
+  validation: { instancePath: string; message?: string }[]
+  validationContext?: string
+}) {
   const errors = error.validation.map(({ instancePath, message }) => ({
     path: instancePath.split('/').filter(Boolean).join('.'),
     message: readable(message ?? 'is invalid'),
@@ -46,11 +57,14 @@ function validationProblem(error: { validation: { instancePath: string; message?
 
 /** What zod found, as the errors of a problem. @param prefix path of the value that was checked. */
 export function fieldErrors({ issues }: z.ZodError, ...prefix: string[]): FieldError[] {
-  return issues.map(({ path, message }) => ({ path: [...prefix, ...path.map(String)].join('.'), message: readable(message) }))
+  return issues.map(({ path, message }) => ({
+    path: [...prefix, ...path.map(String)].join('.'),
+    message: readable(message),
+  }))
 }
 
 function readable(message: string): string {
-  return /received undefined$/.test(message) ? 'is missing' : message
+  return message.endsWith('received undefined') ? 'is missing' : message
 }
 
 /** The 422 of a request that does not fit its schema. */

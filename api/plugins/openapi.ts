@@ -11,7 +11,8 @@ export async function registerOpenApi(app: FastifyInstance, version: string): Pr
       info: {
         title: 'Jobyard',
         version,
-        description: 'Submit jobs, follow them, and look after queues. A job answered with 2xx is never lost and ends exactly once.',
+        description:
+          'Submit jobs, follow them, and look after queues. A job answered with 2xx is never lost and ends exactly once.',
       },
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
       security: [{ key: [] }],

@@ -26,7 +26,12 @@ export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { 
     '/livez',
     {
       config: { role: 'public' },
-      schema: { tags: ['health'], operationId: 'live', summary: 'The process is up', response: { 200: z.object({ status: z.literal('up') }) } },
+      schema: {
+        tags: ['health'],
+        operationId: 'live',
+        summary: 'The process is up',
+        response: { 200: z.object({ status: z.literal('up') }) },
+      },
     },
     async () => ({ status: 'up' as const }),
   )
@@ -46,7 +51,13 @@ export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { 
     async (_request, reply) => {
       const [postgres, tickets] = await Promise.all([isUp(sql`select 1`), isUp(carrier.ping())])
       const up = accepting() && postgres === 'up'
-      const status = !accepting() ? 'draining' : postgres === 'down' ? 'unavailable' : tickets === 'up' ? 'ready' : 'degraded'
+      const status = !accepting()
+        ? 'draining'
+        : postgres === 'down'
+          ? 'unavailable'
+          : tickets === 'up'
+            ? 'ready'
+            : 'degraded'
       return reply.code(up ? 200 : 503).send({ status, postgres, carrier: tickets })
     },
   )

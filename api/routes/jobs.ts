@@ -109,7 +109,10 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { 
         operationId: 'listJobs',
         summary: 'List jobs, newest first',
         querystring: listQuery,
-        response: { 200: z.object({ items: z.array(jobSummarySchema), nextCursor: z.string().optional() }), 422: problem },
+        response: {
+          200: z.object({ items: z.array(jobSummarySchema), nextCursor: z.string().optional() }),
+          422: problem,
+        },
       },
     },
     async (request) => {
@@ -135,7 +138,13 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { 
     '/v1/jobs/:id',
     {
       config: { role: 'reader' },
-      schema: { tags, operationId: 'getJob', summary: 'Read a job', params: idParams, response: { 200: jobSchema, 404: problem } },
+      schema: {
+        tags,
+        operationId: 'getJob',
+        summary: 'Read a job',
+        params: idParams,
+        response: { 200: jobSchema, 404: problem },
+      },
     },
     async (request) => actions.get(request.tenant, request.params.id),
   )
@@ -171,7 +180,8 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { 
         response: { 202: jobSchema, 404: problem, 409: problem },
       },
     },
-    async (request, reply) => answerAccepted(reply, request.tenant, await actions.redrive(request.tenant, request.params.id), 0),
+    async (request, reply) =>
+      answerAccepted(reply, request.tenant, await actions.redrive(request.tenant, request.params.id), 0),
   )
 
   async function answerAccepted(reply: FastifyReply, tenant: string, job: JobView, waitMs: number): Promise<JobView> {

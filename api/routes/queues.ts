@@ -39,12 +39,21 @@ export const queueRoutes: FastifyPluginAsyncZod<{ sql: Database['sql']; actions:
     '/v1/queues/:name',
     {
       config: { role: 'reader' },
-      schema: { tags, operationId: 'getQueue', summary: 'Read a queue', params, response: { 200: queueSchema, 404: problemSchema } },
+      schema: {
+        tags,
+        operationId: 'getQueue',
+        summary: 'Read a queue',
+        params,
+        response: { 200: queueSchema, 404: problemSchema },
+      },
     },
     async (request) => read(request.params.name),
   )
 
-  for (const [verb, paused] of [['pause', true], ['resume', false]] as const) {
+  for (const [verb, paused] of [
+    ['pause', true],
+    ['resume', false],
+  ] as const) {
     app.post(
       `/v1/queues/:name/${verb}`,
       {

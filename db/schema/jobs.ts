@@ -1,5 +1,17 @@
 import { sql } from 'drizzle-orm'
-import { boolean, check, index, integer, json, pgTable, real, smallint, text, timestamp, uuid } from 'drizzle-orm/pg-core'
+import {
+  boolean,
+  check,
+  index,
+  integer,
+  json,
+  pgTable,
+  real,
+  smallint,
+  text,
+  timestamp,
+  uuid,
+} from 'drizzle-orm/pg-core'
 import { terminalStatusList } from '../statuses.ts'
 
 const instant = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' })
@@ -39,11 +51,21 @@ export const jobs = pgTable(
     finishedAt: instant('finished_at'),
   },
   (job) => [
-    index('jobs_ready').on(job.queue, job.priority, job.ticketedAt).where(sql`status = 'queued'`),
-    index('jobs_suspect').on(job.queue, job.ticketedAt).where(sql`status = 'queued' and crashes >= 2`),
-    index('jobs_due').on(job.runAt).where(sql`status in ('scheduled', 'retrying')`),
-    index('jobs_running').on(job.workerId).where(sql`status = 'running'`),
-    index('jobs_finished').on(job.queue, job.status, job.finishedAt).where(sql`finished_at is not null`),
+    index('jobs_ready')
+      .on(job.queue, job.priority, job.ticketedAt)
+      .where(sql`status = 'queued'`),
+    index('jobs_suspect')
+      .on(job.queue, job.ticketedAt)
+      .where(sql`status = 'queued' and crashes >= 2`),
+    index('jobs_due')
+      .on(job.runAt)
+      .where(sql`status in ('scheduled', 'retrying')`),
+    index('jobs_running')
+      .on(job.workerId)
+      .where(sql`status = 'running'`),
+    index('jobs_finished')
+      .on(job.queue, job.status, job.finishedAt)
+      .where(sql`finished_at is not null`),
     index('jobs_by_tenant').on(job.tenant, job.id),
     check('jobs_status', sql`status in ('scheduled', 'queued', 'running', 'retrying', ${terminal})`),
     check('jobs_finished_at', sql`(finished_at is not null) = (status in (${terminal}))`),

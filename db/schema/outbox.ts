@@ -16,7 +16,9 @@ export const outbox = pgTable(
     occurredAt: timestamp('occurred_at', { withTimezone: true, mode: 'date' }).notNull(),
   },
   (event) => [
-    index('outbox_unrelayed').on(event.id).where(sql`position is null`),
+    index('outbox_unrelayed')
+      .on(event.id)
+      .where(sql`position is null`),
     index('outbox_age').on(event.occurredAt),
   ],
 )

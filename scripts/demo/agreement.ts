@@ -52,11 +52,23 @@ function compareCounts({ planned, submitted: { accepted }, jobs, events }: Evide
       ...differs('ids answered with 202 and rows with the tag of this run', accepted.size, jobs.length),
       ...differs('rows and jobs that have ended', jobs.length, ended.length),
       ...differs('jobs that have ended and their events in the outbox', ended.length, events.length),
-      ...list('accepted, but not in the record', [...accepted.keys()].filter((id) => !recorded.has(id))),
-      ...list('in the record, but never accepted', [...recorded].filter((id) => !accepted.has(id))),
-      ...list('not ended', jobs.filter(({ finishedAt }) => finishedAt === null).map(({ id }) => id)),
+      ...list(
+        'accepted, but not in the record',
+        [...accepted.keys()].filter((id) => !recorded.has(id)),
+      ),
+      ...list(
+        'in the record, but never accepted',
+        [...recorded].filter((id) => !accepted.has(id)),
+      ),
+      ...list(
+        'not ended',
+        jobs.filter(({ finishedAt }) => finishedAt === null).map(({ id }) => id),
+      ),
       ...list('more than one terminal event', repeatedIn(events.map(({ jobId }) => jobId))),
-      ...list('an event that contradicts the status', events.filter(({ jobId, type }) => type !== `job.${status.get(jobId)}`).map(({ jobId }) => jobId)),
+      ...list(
+        'an event that contradicts the status',
+        events.filter(({ jobId, type }) => type !== `job.${status.get(jobId)}`).map(({ jobId }) => jobId),
+      ),
     ],
   }
 }
@@ -76,7 +88,10 @@ function compareStatuses({ submitted: { accepted }, jobs }: Evidence): Finding {
     const found = status === 'failed' ? `failed (${reason})` : status
     return found === wanted ? [] : [`${type} ${id}: should be ${wanted}, is ${found}`]
   })
-  return { claim: `${failures.length} jobs that were meant to fail failed for their reason, all others completed`, disagreements }
+  return {
+    claim: `${failures.length} jobs that were meant to fail failed for their reason, all others completed`,
+    disagreements,
+  }
 }
 
 function compareRetries({ submitted: { accepted }, jobs }: Evidence): Finding {
@@ -92,13 +107,17 @@ function compareRequests({ submitted: { accepted }, requests, jobs }: Evidence):
   const orders = [...accepted.values()].flatMap(({ order }) => order ?? [])
   const bodies = new Map(orders.map(({ number, body }) => [number, body]))
   const answered = requests.filter(({ status }) => status === 200)
-  const attempts = jobs.filter(({ id }) => accepted.get(id)?.order).reduce((sum, { attemptsMade }) => sum + attemptsMade, 0)
+  const attempts = jobs
+    .filter(({ id }) => accepted.get(id)?.order)
+    .reduce((sum, { attemptsMade }) => sum + attemptsMade, 0)
   return {
     claim: `${requests.length} requests received, ${requests.length - answered.length} answered with 503 and made again; ${orders.length} orders, each with its own body`,
     disagreements: [
       ...differs('attempts recorded and requests received', attempts, requests.length),
       ...differs('orders sent and orders answered with 200', orders.length, answered.length),
-      ...answered.filter(({ number, body }) => bodies.get(number) !== body).map(({ number }) => `order ${number} came with another body`),
+      ...answered
+        .filter(({ number, body }) => bodies.get(number) !== body)
+        .map(({ number }) => `order ${number} came with another body`),
     ],
   }
 }
@@ -108,7 +127,12 @@ function compareMails({ submitted: { accepted }, mails }: Evidence): Finding {
   const wrong = wanted.filter(({ to, subject, text }) => {
     const found = mails.filter(({ recipients }) => recipients.includes(to))
     const [mail] = found
-    return found.length !== 1 || mail?.headers.get('to') !== to || mail.headers.get('subject') !== subject || mail.text !== text
+    return (
+      found.length !== 1 ||
+      mail?.headers.get('to') !== to ||
+      mail.headers.get('subject') !== subject ||
+      mail.text !== text
+    )
   })
   return {
     claim: `${mails.length} mails received: recipient, subject and text as sent`,
@@ -123,9 +147,14 @@ function compareThumbnails({ submitted: { accepted }, thumbnails }: Evidence): F
   const wanted = [...accepted].flatMap(([id, { thumbnail }]) => (thumbnail ? [{ id, ...thumbnail }] : []))
   const disagreements = wanted.flatMap(({ id, width, height, format }) => {
     const found = thumbnails.get(id)
-    if (found === undefined || typeof found === 'string') return [`thumbnail ${id} cannot be read: ${found ?? 'it has no output'}`]
+    if (found === undefined || typeof found === 'string')
+      return [`thumbnail ${id} cannot be read: ${found ?? 'it has no output'}`]
     const isRight = found.width === width && Math.abs(found.height - height) <= 1 && found.format === format
-    return isRight ? [] : [`thumbnail ${id}: asked for ${width} × ${height} ${format}, got ${found.width} × ${found.height} ${found.format}`]
+    return isRight
+      ? []
+      : [
+          `thumbnail ${id}: asked for ${width} × ${height} ${format}, got ${found.width} × ${found.height} ${found.format}`,
+        ]
   })
   return { claim: `${wanted.length} thumbnails decoded: width, height and format as asked`, disagreements }
 }
@@ -133,14 +162,16 @@ function compareThumbnails({ submitted: { accepted }, thumbnails }: Evidence): F
 function compareActivity({ submitted: { accepted }, jobs, activity }: Evidence): Finding {
   const events = jobs.filter(({ type }) => type === 'github.event')
   return {
-    claim: `${formatCount(events.length)} GitHub events counted in github_activity, each once, for the repository that its payload names`,
+    claim: `${formatCount(events.length)} GitHub events counted in github_activity, each once, for the repository of its payload`,
     disagreements: [
       ...activity.flatMap(({ repository, counted, completed }) =>
         differs(`jobs completed and events counted for ${repository}`, completed, counted),
       ),
       ...events.flatMap(({ id, repository }) => {
         const wanted = accepted.get(id)?.repository ?? repository
-        return wanted === repository ? [] : [`github.event ${id}: its payload names ${wanted}, its output ${repository}`]
+        return wanted === repository
+          ? []
+          : [`github.event ${id}: its payload names ${wanted}, its output ${repository}`]
       }),
     ],
   }

@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { PlannedJob } from './plan.ts'
 
 /** Posts under way at once. */
-const connections = 16
+const connections = 64
 const requestTimeoutMs = 15_000
 const maxTries = 5
 /** Every so many jobs one is posted again with the same key, as by a client that missed the answer. */
@@ -62,7 +62,11 @@ export async function readOutput(id: string, { url, key, signal }: ClientOptions
 }
 
 /** The key makes it safe to post again when the answer was lost. */
-async function submit({ type, input, maxAttempts }: PlannedJob, idempotencyKey: string, options: ClientOptions): Promise<string> {
+async function submit(
+  { type, input, maxAttempts }: PlannedJob,
+  idempotencyKey: string,
+  options: ClientOptions,
+): Promise<string> {
   const body = JSON.stringify({ type, input, maxAttempts, tags: [options.tag] })
   for (let tries = 1; ; tries += 1) {
     options.signal.throwIfAborted()
@@ -91,5 +95,7 @@ async function post(body: string, idempotencyKey: string, { url, key, signal }: 
 
 async function explain(answer: unknown): Promise<string> {
   if (answer instanceof Response) return `${answer.status} ${await answer.text()}`
-  return answer instanceof Error ? `${answer.message} ${String(answer.cause ?? '')}`.trim() : String(answer)
+  return answer instanceof Error
+    ? `${answer.message}${answer.cause instanceof Error ? ` (${answer.cause.message})` : ''}`
+    : String(answer)
 }

@@ -27,7 +27,11 @@ export async function startMailbox(greylisted: readonly string[]): Promise<Mailb
     disabledCommands: ['AUTH', 'STARTTLS'],
     disableReverseLookup: true,
     onRcptTo: ({ address }, _session, done) =>
-      done(stillGreylisted.delete(address) ? Object.assign(new Error('Greylisted, try again later'), { responseCode: 451 }) : null),
+      done(
+        stillGreylisted.delete(address)
+          ? Object.assign(new Error('Greylisted, try again later'), { responseCode: 451 })
+          : null,
+      ),
     onData: (stream, { envelope }, done) => {
       receive(stream, envelope.rcptTo).then(
         (mail) => {
@@ -40,7 +44,7 @@ export async function startMailbox(greylisted: readonly string[]): Promise<Mailb
   })
   server.on('error', () => {})
   const port = await listenLocally(server)
-  return { smtpUrl: `smtp://127.0.0.1:${port}`, mails, close: () => void server.close() }
+  return { smtpUrl: `smtp://127.0.0.1:${port}`, mails, close: () => server.close() }
 }
 
 async function receive(stream: SMTPServerDataStream, recipients: readonly SMTPServerAddress[]): Promise<ReceivedMail> {

@@ -25,8 +25,13 @@ const scenery = `
 /** Makes a photo-like JPEG of 6 megapixels. */
 export async function takePhoto(): Promise<Picture> {
   const grain = { type: 'gaussian' as const, mean: 128, sigma: 14 }
-  const noise = await sharp({ create: { ...photoSize, channels: 3, background: 'grey', noise: grain } }).png({ compressionLevel: 0 }).toBuffer()
-  const bytes = await sharp(Buffer.from(scenery)).composite([{ input: noise, blend: 'soft-light' }]).jpeg({ quality: 82 }).toBuffer()
+  const noise = await sharp({ create: { ...photoSize, channels: 3, background: 'grey', noise: grain } })
+    .png({ compressionLevel: 0 })
+    .toBuffer()
+  const bytes = await sharp(Buffer.from(scenery))
+    .composite([{ input: noise, blend: 'soft-light' }])
+    .jpeg({ quality: 82 })
+    .toBuffer()
   return { bytes, ...photoSize }
 }
 
@@ -59,5 +64,9 @@ export async function decodeThumbnail(base64: string): Promise<DecodedThumbnail>
     sharp(bytes, { failOn: 'warning' }).metadata(),
     sharp(bytes, { failOn: 'warning' }).raw().toBuffer({ resolveWithObject: true }),
   ])
-  return { width: info.width, height: info.height, format: format === 'heif' && compression === 'av1' ? 'avif' : (format ?? '') }
+  return {
+    width: info.width,
+    height: info.height,
+    format: format === 'heif' && compression === 'av1' ? 'avif' : (format ?? ''),
+  }
 }

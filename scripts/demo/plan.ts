@@ -53,13 +53,20 @@ export function planJobs(sources: PlanSources): PlannedJob[] {
 }
 
 function planEchoes(): PlannedJob[] {
-  const fail = (failTimes: number) => (_: unknown, index: number): PlannedJob => ({
-    type: 'echo',
-    input: { value: index, failTimes },
-    retries: failTimes,
-  })
+  const fail =
+    (failTimes: number) =>
+    (_: unknown, index: number): PlannedJob => ({
+      type: 'echo',
+      input: { value: index, failTimes },
+      retries: failTimes,
+    })
   return [
-    ...Array.from({ length: 3 }, (): PlannedJob => ({ type: 'echo', input: { value: null, failTimes: 9 }, maxAttempts: 2, failsWith: 'error' })),
+    ...Array.from({ length: 3 }, (): PlannedJob => ({
+      type: 'echo',
+      input: { value: null, failTimes: 9 },
+      maxAttempts: 2,
+      failsWith: 'error',
+    })),
     ...Array.from({ length: 20 }, fail(1)),
     ...Array.from({ length: 5 }, fail(2)),
     ...Array.from({ length: 172 }, fail(0)),
@@ -73,7 +80,12 @@ function planRequests({ receiver, runId }: PlanSources): PlannedJob[] {
       const body = JSON.stringify({ order: number, run: runId })
       return {
         type,
-        input: { url: `http://${receiver}/orders/${number}`, method: 'POST', headers: { 'content-type': 'application/json' }, body },
+        input: {
+          url: `http://${receiver}/orders/${number}`,
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body,
+        },
         order: { number, body },
         ...(busyFor.includes(number) && { retries: 1 }),
       }

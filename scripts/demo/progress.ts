@@ -19,7 +19,10 @@ const lineEveryMs = 2_000
  *
  * @param totals jobs that are planned, by type.
  */
-export function showProgress(totals: ReadonlyMap<string, number>, stream: NodeJS.WriteStream = process.stdout): Progress {
+export function showProgress(
+  totals: ReadonlyMap<string, number>,
+  stream: NodeJS.WriteStream = process.stdout,
+): Progress {
   return stream.isTTY && process.env.TERM !== 'dumb' ? showBars(totals, stream) : writeLines(totals, stream)
 }
 

@@ -44,8 +44,7 @@ export interface RunRecord {
 /** Looks at one run. Made before the first job is submitted: its queries start at ids and instants that lie before them. */
 export async function openRecord(sql: Sql, tag: string): Promise<RunRecord> {
   const firstId = newId()
-  const [clock] = await sql<{ since: Date }[]>`select now() - interval '10 minutes' as since`
-  const since = clock?.since as Date
+  const [{ since }] = await sql<[{ since: Date }]>`select now() - interval '10 minutes' as since`
   const ofThisRun = sql`tenant = 'default' and id >= ${firstId} and tags @> array[${tag}]::text[]`
   return {
     countEnded: async () => {
@@ -75,7 +74,10 @@ export async function openRecord(sql: Sql, tag: string): Promise<RunRecord> {
 }
 
 /** @returns what each repository gained from one look to the next; those without any are left out. */
-export function growth(before: readonly RepositoryActivity[], after: readonly RepositoryActivity[]): RepositoryActivity[] {
+export function growth(
+  before: readonly RepositoryActivity[],
+  after: readonly RepositoryActivity[],
+): RepositoryActivity[] {
   const earlier = new Map(before.map((row) => [row.repository, row]))
   return after
     .map(({ repository, counted, completed }) => {

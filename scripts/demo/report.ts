@@ -27,9 +27,12 @@ export function summarize(jobs: readonly RecordedJob[]): TypeSummary[] {
 }
 
 function summarizeType(type: string, jobs: readonly RecordedJob[]): TypeSummary {
-  const ended = jobs.flatMap(({ createdAt, finishedAt }) => (finishedAt ? [{ createdAt: createdAt.getTime(), finishedAt: finishedAt.getTime() }] : []))
+  const ended = jobs.flatMap(({ createdAt, finishedAt }) =>
+    finishedAt ? [{ createdAt: createdAt.getTime(), finishedAt: finishedAt.getTime() }] : [],
+  )
   const latencies = ended.map(({ createdAt, finishedAt }) => finishedAt - createdAt)
-  const spanMs = Math.max(...ended.map(({ finishedAt }) => finishedAt)) - Math.min(...ended.map(({ createdAt }) => createdAt))
+  const spanMs =
+    Math.max(...ended.map(({ finishedAt }) => finishedAt)) - Math.min(...ended.map(({ createdAt }) => createdAt))
   return {
     type,
     submitted: jobs.length,
@@ -60,7 +63,11 @@ export function formatSummaries(summaries: readonly TypeSummary[]): string[] {
 }
 
 /** @returns the lines of the table of the busiest repositories. */
-export function formatRepositories(activity: readonly RepositoryActivity[], total: readonly RepositoryActivity[], limit = 5): string[] {
+export function formatRepositories(
+  activity: readonly RepositoryActivity[],
+  total: readonly RepositoryActivity[],
+  limit = 5,
+): string[] {
   const inAll = new Map(total.map(({ repository, counted }) => [repository, counted]))
   return formatTable(
     [

@@ -52,7 +52,16 @@ export async function runJobs({ plan, client, sql, receiver, mailbox, progress }
   const activity = growth(activityBefore, activityAfter)
   const thumbnails = await decodeThumbnails(submitted, clientOptions)
   const { requests } = receiver
-  const findings = compare({ planned: plan, submitted, jobs, events, requests, mails: mailbox.mails, thumbnails, activity })
+  const findings = compare({
+    planned: plan,
+    submitted,
+    jobs,
+    events,
+    requests,
+    mails: mailbox.mails,
+    thumbnails,
+    activity,
+  })
   return { jobs, submitted, activity, totalActivity: activityAfter, findings }
 }
 
@@ -68,7 +77,10 @@ async function watchEnds(record: RunRecord, planned: number, progress: Progress,
 }
 
 /** Reads each thumbnail through the API, as a client would, and decodes it. */
-async function decodeThumbnails({ accepted }: Submitted, client: ClientOptions): Promise<Map<string, DecodedThumbnail | string>> {
+async function decodeThumbnails(
+  { accepted }: Submitted,
+  client: ClientOptions,
+): Promise<Map<string, DecodedThumbnail | string>> {
   const ids = [...accepted].filter(([, { thumbnail }]) => thumbnail).map(([id]) => id)
   const decode = async (id: string): Promise<DecodedThumbnail | string> => {
     const output = (await readOutput(id, client)) as { base64: string } | undefined

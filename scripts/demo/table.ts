@@ -13,7 +13,9 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
   const widths = columns.map((_, at) => Math.max(...cells.map((line) => line[at]?.length ?? 0)))
   const lines = cells.map((line) =>
     line
-      .map((text, at) => (columns[at]?.align === 'left' ? text.padEnd(widths[at] ?? 0) : text.padStart(widths[at] ?? 0)))
+      .map((text, at) =>
+        columns[at]?.align === 'left' ? text.padEnd(widths[at] ?? 0) : text.padStart(widths[at] ?? 0),
+      )
       .join('  ')
       .trimEnd(),
   )

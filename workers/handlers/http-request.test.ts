@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { parseAllowList } from '@jobyard/outbound/address-rules'
 import { createGuardedFetch } from '@jobyard/outbound/guarded-fetch'
@@ -22,15 +22,19 @@ async function textOf(request: IncomingMessage): Promise<string> {
   return Buffer.concat(await request.toArray()).toString()
 }
 
+async function echoRequest(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { method, headers } = request
+  response.end(JSON.stringify({ method, headers, body: await textOf(request) }))
+}
+
 /** Answers `/404` with that status and `/bytes/9` with that many; anything else is told back what it sent. */
 beforeAll(async () => {
-  receiver = createServer(async (request, response) => {
+  receiver = createServer((request, response) => {
     const [, first = '', second] = (request.url ?? '').split('/')
-    if (first === 'bytes') return response.end('x'.repeat(Number(second)))
-    if (first === 'hang') return undefined
-    if (/^\d{3}$/.test(first)) return response.writeHead(Number(first), { location: '/200' }).end('why\r\nso\0')
-    const { method, headers } = request
-    return response.end(JSON.stringify({ method, headers, body: await textOf(request) }))
+    if (first === 'hang') return
+    if (first === 'bytes') response.end('x'.repeat(Number(second)))
+    else if (/^\d{3}$/.test(first)) response.writeHead(Number(first), { location: '/200' }).end('why\r\nso\0')
+    else void echoRequest(request, response)
   }).listen(0, '127.0.0.1')
   await once(receiver, 'listening')
   url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}`

@@ -1,0 +1,283 @@
+import { newId } from '@jobyard/db/ids'
+import { claimJobs } from '@jobyard/db/claim'
+import { cancelJob } from '@jobyard/db/cancel'
+import { setPaused } from '@jobyard/db/queue-rows'
+import { deleteWorker, readBeats } from '@jobyard/db/worker-rows'
+import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
+import { TicketSender } from '@jobyard/queues/tickets'
+import { pino } from 'pino'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { openRecord, type TestRecord } from '../testing/record.ts'
+import { Claims } from './claims.ts'
+import { Heartbeat } from './heartbeat.ts'
+import { Ownership, type Run } from './ownership.ts'
+import { ProbeJudge } from './probe-judge.ts'
+import { Pruner } from './pruner.ts'
+import { Reconciler } from './reconciler.ts'
+import { Suspects } from './suspects.ts'
+import { Ticker } from './ticker.ts'
+
+const log = pino({ level: 'silent' })
+const queues = ['default']
+const leaseMs = 200
+let record: TestRecord
+let carrier: Carrier
+let tickets: TicketSender
+beforeAll(async () => {
+  record = await openRecord()
+  carrier = openCarrier({ databaseUrl: record.url, onError: () => {} })
+  tickets = new TicketSender(carrier, () => {})
+})
+beforeEach(() => record.sql`truncate jobs, workers`)
+afterAll(async () => {
+  await carrier.close()
+  await record.close()
+})
+
+/** A worker process's memory, entered in the record. */
+async function process() {
+  const ownership = new Ownership()
+  const heartbeat = new Heartbeat({
+    sql: record.sql,
+    ownership,
+    tickets,
+    describe: { host: 'test', pid: 1, queues, concurrency: 1 },
+    leaseMs,
+    log,
+  })
+  await heartbeat.register()
+  return { ownership, heartbeat, claims: new Claims(record.sql, ownership, log) }
+}
+const ticketsSent = async () =>
+  (await record.sql<{ ids: string[] }[]>`select data->'ids' as ids from bullmq.job where data ? 'ids'`).flatMap(
+    ({ ids }) => ids,
+  )
+
+describe('The heartbeat', () => {
+  it('keeps the process alive in the record', async () => {
+    const { ownership, heartbeat } = await process()
+    await heartbeat.runOnce()
+    expect(await readBeats(record.sql)).toEqual([{ id: ownership.workerId, beat: '1' }])
+  })
+
+  it('starts over under a new id when the process was declared dead, and aborts what ran', async () => {
+    const { ownership, heartbeat, claims } = await process()
+    const before = ownership.workerId
+    const [run] = await claims.claim([await record.addJob()])
+    await deleteWorker(record.sql, before)
+    await heartbeat.runOnce()
+    expect(run?.abortCause).toBe('lost')
+    expect(ownership.size).toBe(0)
+    expect(ownership.workerId).not.toBe(before)
+    expect((await readBeats(record.sql)).map(({ id }) => id)).toEqual([ownership.workerId])
+  })
+
+  it('gives back claims whose answer was lost, with a new ticket', async () => {
+    const { ownership, heartbeat } = await process()
+    const id = await record.addJob()
+    await claimJobs(record.sql, ownership.workerId, [id])
+    await heartbeat.runOnce()
+    expect(await record.job(id)).toMatchObject({ status: 'queued', crashes: 0, attemptsMade: 0 })
+    expect(await ticketsSent()).toContain(id)
+  })
+
+  it('leaves claims alone that are known, or whose answer is still awaited', async () => {
+    const { ownership, heartbeat, claims } = await process()
+    const [known, awaited] = [await record.addJob(), await record.addJob()]
+    await claims.claim([known])
+    const answered = ownership.awaitClaim([awaited])
+    await claimJobs(record.sql, ownership.workerId, [awaited])
+    await heartbeat.runOnce()
+    expect([(await record.job(known)).status, (await record.job(awaited)).status]).toEqual(['running', 'running'])
+    answered()
+    await heartbeat.runOnce()
+    expect([(await record.job(known)).status, (await record.job(awaited)).status]).toEqual(['running', 'queued'])
+  })
+
+  it('aborts runs that somebody asked to cancel', async () => {
+    const { heartbeat, claims } = await process()
+    const id = await record.addJob()
+    const [run] = await claims.claim([id])
+    await cancelJob(record.sql, 'default', id)
+    await heartbeat.runOnce()
+    expect(run?.abortCause).toBe('cancelled')
+  })
+})
+
+describe('A claim', () => {
+  it('is repeated under the new id when the process was declared dead meanwhile', async () => {
+    const { ownership, heartbeat, claims } = await process()
+    const id = await record.addJob()
+    await deleteWorker(record.sql, ownership.workerId)
+    const claim = claims.claim([id])
+    await heartbeat.runOnce()
+    expect((await claim).map(({ job, workerId }) => [job.id, workerId])).toEqual([[id, ownership.workerId]])
+    expect(claims.open).toBe(true)
+  })
+
+  it('gives a job that two tickets name to one of them', async () => {
+    const { claims } = await process()
+    const id = await record.addJob()
+    const runs = await Promise.all([claims.claim([id]), claims.claim([id])])
+    expect(runs.flat()).toHaveLength(1)
+  })
+
+  it('under an id that was given up since is ignored', async () => {
+    const { ownership } = await process()
+    const id = await record.addJob()
+    const old = ownership.workerId
+    const { jobs } = await claimJobs(record.sql, old, [id])
+    ownership.renew()
+    expect(ownership.adopt(jobs, old)).toEqual([])
+  })
+})
+
+describe('The reconciler', () => {
+  const reconciler = () => new Reconciler({ sql: record.sql, carrier, tickets, queues, leaseMs, log })
+  const lease = () => new Promise((resolve) => setTimeout(resolve, leaseMs / 2 - 20))
+  async function watch(each: Reconciler, beats: () => Promise<unknown> = async () => {}): Promise<string[]> {
+    const reaped: string[] = []
+    for (let look = 0; look < 4; look++) {
+      reaped.push(...(await each.reap()))
+      await beats()
+      await lease()
+    }
+    return reaped
+  }
+
+  it('declares dead who gave no sign of life for a lease, and nobody else', async () => {
+    const [dead, alive] = [await process(), await process()]
+    expect(await watch(reconciler(), () => alive.heartbeat.runOnce())).toEqual([dead.ownership.workerId])
+    expect((await readBeats(record.sql)).map(({ id }) => id)).toEqual([alive.ownership.workerId])
+  })
+
+  it('kills nobody when its own looks were interrupted', async () => {
+    await process()
+    const each = reconciler()
+    await each.reap()
+    await new Promise((resolve) => setTimeout(resolve, leaseMs * 2))
+    expect(await each.reap()).toEqual([])
+  })
+
+  it('requeues the jobs of the dead, with tickets', async () => {
+    const { ownership, claims } = await process()
+    const id = await record.addJob()
+    await claims.claim([id])
+    await deleteWorker(record.sql, ownership.workerId)
+    expect(await reconciler().requeueOrphans()).toBe(1)
+    expect(await record.job(id)).toMatchObject({ status: 'queued', crashes: 1 })
+    expect(await ticketsSent()).toContain(id)
+  })
+
+  it('probes where jobs wait for long, and what the probe proves lost gets new tickets', async () => {
+    const id = await record.addJob()
+    expect(await reconciler().probe()).toBe(0)
+    await record.sql`update jobs set ticketed_at = ticketed_at - interval '1 minute'`
+    expect(await reconciler().probe()).toBe(1)
+    const [probe] = await record.sql<
+      { data: { probe: string; priority: number } }[]
+    >`select data from bullmq.job where id = 'probe-0'`
+    const judge = new ProbeJudge(record.sql, tickets, log)
+    const target = { queue: 'default', priority: 0, stamp: probe!.data.probe }
+    expect(await judge.judge(target)).toBe(1)
+    expect(await ticketsSent()).toContain(id)
+    expect(await judge.judge(target)).toBe(0)
+  })
+
+  it('restores pauses that the carrier has lost, and lifts those it has kept', async () => {
+    await setPaused(record.sql, 'default', true)
+    expect(await reconciler().mirrorPauses()).toEqual(['default'])
+    expect(await carrier.isPaused('default')).toBe(true)
+    expect(await reconciler().mirrorPauses()).toEqual([])
+    await setPaused(record.sql, 'default', false)
+    expect(await reconciler().mirrorPauses()).toEqual(['default'])
+    expect(await carrier.isPaused('default')).toBe(false)
+  })
+})
+
+it('Suspects run one at a time', async () => {
+  const { ownership } = await process()
+  const ids = [await record.addJob(), await record.addJob()]
+  await record.sql`update jobs set crashes = 2`
+  const runs: { run: Run; end: () => void }[] = []
+  const runAttempt = (run: Run) => new Promise<void>((resolve) => runs.push({ run, end: resolve }))
+  const suspects = new Suspects({ sql: record.sql, ownership, queues, runAttempt })
+  await suspects.runOnce()
+  await suspects.runOnce()
+  expect(runs.map(({ run }) => run.job.id)).toEqual([ids[0]])
+  runs[0]!.end()
+  await new Promise((resolve) => setImmediate(resolve))
+  await suspects.runOnce()
+  expect(runs.map(({ run }) => run.job.id)).toEqual(ids)
+})
+
+it('The ticker sends tickets for what is due', async () => {
+  const id = await record.addJob({ delayMs: 60_000 })
+  const ticker = new Ticker(record.sql, tickets)
+  expect(await ticker.runOnce()).toBe(false)
+  expect(await ticketsSent()).not.toContain(id)
+  await record.sql`update jobs set run_at = statement_timestamp()`
+  await ticker.runOnce()
+  expect(await ticketsSent()).toContain(id)
+})
+
+describe('The pruner', () => {
+  const retention = { completedMs: 1_000, failedMs: 100_000, eventsMs: 1_000 }
+  const finish = (id: string, status: string, secondsAgo: number) =>
+    record.sql`update jobs set status = ${status}, finished_at = statement_timestamp() - ${secondsAgo} * interval '1 second' where id = ${id}`
+
+  it('deletes what is past its retention, with attempts and events, and nothing that lives', async () => {
+    const [old, young, failed, live] = [
+      await record.addJob(),
+      await record.addJob(),
+      await record.addJob(),
+      await record.addJob(),
+    ]
+    await finish(old, 'completed', 60)
+    await finish(young, 'completed', 0)
+    await finish(failed, 'failed', 60)
+    await record.sql`update jobs set created_at = created_at - interval '10 years'`
+    await record.sql`insert into attempts (job_id, epoch, tenant, attempt, outcome, started_at, finished_at) values (${old}, 1, 't', 1, 'failed', now(), now())`
+    await record.sql`insert into outbox (id, tenant, job_id, type, occurred_at) values (${old}, 't', ${old}, 'job.completed', now() - interval '1 minute')`
+    expect(await new Pruner(record.sql, retention).runOnce()).toBe(false)
+    const left = await record.sql<{ id: string }[]>`select id from jobs`
+    expect(left.map(({ id }) => id).toSorted()).toEqual([young, failed, live].toSorted())
+    expect(await record.attempts(old)).toEqual([])
+    expect(await record.events(old)).toEqual([])
+  })
+
+  it('keeps the idempotency keys of jobs that have not ended', async () => {
+    const [ended, live] = [
+      await record.addJob({ idempotency: { key: 'a', requestHash: 'x' } }),
+      await record.addJob({ idempotency: { key: 'b', requestHash: 'x' } }),
+    ]
+    await finish(ended, 'completed', 0)
+    await record.sql`update idempotency_keys set created_at = created_at - interval '8 days'`
+    await new Pruner(record.sql, retention).runOnce()
+    expect((await record.sql`select job_id from idempotency_keys`).map((row) => row.jobId)).toEqual([live])
+  })
+
+  it('says when there may be more', async () => {
+    const id = await record.addJob()
+    await finish(id, 'completed', 60)
+    await record.sql`
+      insert into jobs (id, tenant, type, queue, status, priority, input, metadata, tags, internal, max_attempts, timeout_ms, created_at, finished_at)
+      select gen_random_uuid(), tenant, type, queue, status, priority, input, metadata, tags, internal, max_attempts, timeout_ms, created_at, finished_at
+      from jobs, generate_series(1, 1500)`
+    const pruner = new Pruner(record.sql, retention)
+    expect([await pruner.runOnce(), await pruner.runOnce()]).toEqual([true, false])
+    expect(await record.sql`select from jobs`).toHaveLength(0)
+  })
+})
+
+it('Ownership knows a run by its claim only', async () => {
+  const { ownership, claims } = await process()
+  const id = await record.addJob()
+  const [run] = await claims.claim([id])
+  expect(ownership.find({ id, epoch: 1 })).toBe(run)
+  expect(ownership.find({ id, epoch: 2 })).toBeUndefined()
+  expect(ownership.find({ id: newId(), epoch: 1 })).toBeUndefined()
+  const idle = ownership.idle()
+  ownership.forget(run!)
+  await idle
+})
