@@ -10,9 +10,10 @@ import { Cursors } from './cursor.ts'
 import { FinishedJobs } from './finished-jobs.ts'
 import { JobActions } from './job-actions.ts'
 import { parseJson } from './parse-json.ts'
-import { registerAuth } from './plugins/auth.ts'
+import { keyMatcher, registerAuth } from './plugins/auth.ts'
 import { registerErrors } from './plugins/errors.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { boardRoutes } from './routes/board.ts'
 import { healthRoutes } from './routes/health.ts'
 import { jobRoutes } from './routes/jobs.ts'
 import { jobTypeRoutes } from './routes/job-types.ts'
@@ -72,6 +73,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   await app.register(jobTypeRoutes, { catalogue })
   await app.register(queueRoutes, { sql: db.sql, actions })
   await app.register(healthRoutes, { sql: db.sql, carrier, accepting })
+  await app.register(boardRoutes, { sql: db.sql, actions, catalogue, isAdminKey: keyMatcher(deps.adminKey) })
   app.addHook('onClose', () => intake.drained())
   return app
 }

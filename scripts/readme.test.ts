@@ -7,12 +7,15 @@ const blocks = readBlocks(await readFile(join(checkout, 'README.md'), 'utf8'))
 const calls = blocks.filter(({ language, text }) => language === 'sh' && text.includes('curl')).map(({ text }) => text)
 const [firstCall = '', laterCall = '', listCall = '', queuesCall = ''] = calls
 
+/** A start takes about three seconds; on a machine that runs all tests at once, several times that. */
+const longestMs = 60_000
+
 let folder: string
 let program: StartedProgram
 beforeAll(async () => {
   folder = await makeFolder()
   program = await startProgram(folder)
-})
+}, longestMs)
 afterAll(async () => {
   await program?.interrupt()
   await rm(folder, { recursive: true, force: true })
@@ -36,12 +39,16 @@ it('The other calls do what the README says', async () => {
   expect(calls).toHaveLength(4)
 })
 
-it('Ctrl-C stops everything with exit code 0, and the next start has the jobs', async () => {
-  const { id } = (await call(listCall)).items[0]
-  expect(await program.interrupt()).toEqual({ code: 0, left: [] })
-  program = await startProgram(folder)
-  expect(await call(listCall)).toMatchObject({ items: [{ id, status: 'scheduled' }] })
-})
+it(
+  'Ctrl-C stops everything with exit code 0, and the next start has the jobs',
+  async () => {
+    const { id } = (await call(listCall)).items[0]
+    expect(await program.interrupt()).toEqual({ code: 0, left: [] })
+    program = await startProgram(folder)
+    expect(await call(listCall)).toMatchObject({ items: [{ id, status: 'scheduled' }] })
+  },
+  longestMs,
+)
 
 /** Replaces every value by its type. */
 function shapeOf(value: unknown): unknown {

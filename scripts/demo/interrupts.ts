@@ -1,4 +1,7 @@
-/** One Ctrl-C comes twice through npm: from the terminal, and passed on by npm itself. Signals closer than this are one, in milliseconds. */
+/**
+ * One Ctrl-C may come twice through npm: from the terminal, and passed on by npm itself.
+ * Signals closer than this are one, in milliseconds.
+ */
 const sameWithinMs = 500
 
 /**

@@ -47,7 +47,10 @@ function showBars(totals: ReadonlyMap<string, number>, stream: NodeJS.WriteStrea
       byType.get(type)?.update({ accepted: acceptedOf.get(type) })
     },
     ended: (counts) => counts.forEach((count, type) => byType.get(type)?.update(count)),
-    say: (line) => bars.log(`${line}\n`),
+    say: (line) => {
+      bars.log(`${line}\n`)
+      bars.update()
+    },
     stop: () => bars.stop(),
   }
 }
