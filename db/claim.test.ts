@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
-import { claimJobs, claimSuspect, maxClaims } from './claim.ts'
+import { claimJobs, findSuspect, maxClaims } from './claim.ts'
 import { newId } from './ids.ts'
-import { setPaused } from './queue-rows.ts'
+import { ensureQueues, setPaused } from './queue-rows.ts'
 
 let record: TestRecord
 beforeAll(async () => {
@@ -96,22 +96,25 @@ it('cannot take anything once the reaping of its worker is under way', async () 
   expect(await claim).toEqual({ alive: false, jobs: [] })
 })
 
-it('leaves suspects to those who run them alone', async () => {
-  const [worker, id] = [await record.addWorker(), await record.addJob({ queue: 'suspects' })]
-  await record.sql`update jobs set crashes = 2 where id = ${id}`
-  expect((await claimJobs(record.sql, worker, [id])).jobs).toEqual([])
-  expect((await claimSuspect(record.sql, worker, ['other'])).jobs).toEqual([])
-  expect((await claimSuspect(record.sql, worker, ['suspects'])).jobs).toMatchObject([{ id, crashes: 2 }])
-  expect((await claimSuspect(record.sql, worker, ['suspects'])).jobs).toEqual([])
+it('keeps suspects and ordinary jobs apart', async () => {
+  const worker = await record.addWorker()
+  const [suspect, ordinary] = [await record.addJob(), await record.addJob()]
+  await record.sql`update jobs set crashes = 2 where id = ${suspect}`
+  const both = [suspect, ordinary]
+  expect((await claimJobs(record.sql, worker, both)).jobs.map((job) => job.id)).toEqual([ordinary])
+  expect((await claimJobs(record.sql, worker, both, 'suspect')).jobs).toMatchObject([{ id: suspect, crashes: 2 }])
 })
 
-it('takes suspects one at a time, the oldest first', async () => {
-  const worker = await record.addWorker()
-  const older = await record.addJob({ queue: 'ordered' })
-  const newer = await record.addJob({ queue: 'ordered' })
-  await record.sql`update jobs set crashes = 2 where queue = 'ordered'`
-  expect((await claimSuspect(record.sql, worker, ['ordered'])).jobs.map((job) => job.id)).toEqual([older])
-  expect((await claimSuspect(record.sql, worker, ['ordered'])).jobs.map((job) => job.id)).toEqual([newer])
+it('finds the oldest suspect of its queues, unless they are paused', async () => {
+  const older = await record.addJob({ queue: 'suspects' })
+  await record.addJob({ queue: 'suspects' })
+  await ensureQueues(record.sql, ['suspects'])
+  expect(await findSuspect(record.sql, ['suspects'])).toBeUndefined()
+  await record.sql`update jobs set crashes = 2 where queue = 'suspects'`
+  expect(await findSuspect(record.sql, ['other'])).toBeUndefined()
+  expect(await findSuspect(record.sql, ['suspects', 'other'])).toBe(older)
+  await setPaused(record.sql, 'suspects', true)
+  expect(await findSuspect(record.sql, ['suspects'])).toBeUndefined()
 })
 
 async function waitUntilBlocked(): Promise<void> {

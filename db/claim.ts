@@ -29,43 +29,29 @@ export const maxClaims = 1_000
 /** Crashes from which on a job runs alone, see {@link claimSuspect}. */
 export const suspectCrashes = 2
 
+/** Which jobs a claim takes: those with fewer than {@link suspectCrashes} crashes, or the others. */
+export type Lane = 'ordinary' | 'suspect'
+
 /**
- * Takes those of `ids` that are queued, not paused, not expired and no suspects, for the worker process `workerId`.
+ * Takes those of `ids` that are queued, not paused, not expired and of this lane, for the worker process `workerId`.
  * Expired rows and rows claimed too often end as failed in the same statement.
  *
  * @throws the driver's error; the claim may have happened all the same, which the ownership check finds.
  */
-export async function claimJobs(sql: Sql, workerId: string, ids: readonly string[]): Promise<ClaimResult> {
-  return run(
-    sql,
-    workerId,
-    sql`
-    select j.id from jobs j
-    where j.id = any(${[...ids].sort()}::uuid[]) and j.status = 'queued' and j.crashes < ${suspectCrashes} and exists (select from me)
-    order by j.id for update of j`,
-  )
-}
-
-/**
- * Takes the oldest queued job of these queues that has crashed its process {@link suspectCrashes} times or more.
- * Suspects have no tickets: every process looks for one while it runs none, so that a poison job takes no neighbour along.
- */
-export async function claimSuspect(sql: Sql, workerId: string, queues: readonly string[]): Promise<ClaimResult> {
-  return run(
-    sql,
-    workerId,
-    sql`
-    select j.id from jobs j
-    where j.queue = any(${[...queues]}::text[]) and j.status = 'queued' and j.crashes >= 2
-      and not exists (select from queues q where q.name = j.queue and q.paused) and exists (select from me)
-    order by j.ticketed_at limit 1 for update of j skip locked`,
-  )
-}
-
-async function run(sql: Sql, workerId: string, candidates: ReturnType<typeof terminalEvents>): Promise<ClaimResult> {
+export async function claimJobs(
+  sql: Sql,
+  workerId: string,
+  ids: readonly string[],
+  lane: Lane = 'ordinary',
+): Promise<ClaimResult> {
   const rows = await sql<(ClaimedJob & { alive: boolean; status: string | null })[]>`
     with me as materialized (select id from workers where id = ${workerId} for key share),
-    candidate as materialized (${candidates}),
+    candidate as materialized (
+      select j.id from jobs j
+      where j.id = any(${[...ids].toSorted()}::uuid[]) and j.status = 'queued' and exists (select from me)
+        and (j.crashes >= ${suspectCrashes}) = ${lane === 'suspect'}::boolean
+      order by j.id for update of j
+    ),
     changed as (
       update jobs j set
         status = case when ${hopeless(sql)} then 'failed' else 'running' end,
@@ -84,6 +70,19 @@ async function run(sql: Sql, workerId: string, candidates: ReturnType<typeof ter
     ), event as (${terminalEvents(sql)})
     select exists (select from me) as alive, changed.* from (select) as one left join changed on true`
   return { alive: rows[0]?.alive ?? false, jobs: rows.filter((row) => row.status === 'running') }
+}
+
+/**
+ * Finds the oldest suspect of these queues. Suspects have no tickets: every process looks for one while it runs none, so that
+ * a poison job takes no neighbour along.
+ */
+export async function findSuspect(sql: Sql, queues: readonly string[]): Promise<string | undefined> {
+  const [row] = await sql<{ id: string }[]>`
+    select j.id from jobs j
+    where j.queue = any(${[...queues]}::text[]) and j.status = 'queued' and j.crashes >= 2
+      and not exists (select from queues q where q.name = j.queue and q.paused)
+    order by j.ticketed_at limit 1`
+  return row?.id
 }
 
 function hopeless(sql: Sql) {

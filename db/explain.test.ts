@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
-import { claimJobs, claimSuspect } from './claim.ts'
+import { claimJobs, findSuspect } from './claim.ts'
 import type { Sql } from './connect.ts'
 import { newId } from './ids.ts'
 import { findFinished, getJob } from './jobs.ts'
@@ -74,7 +74,7 @@ const readsOfJobs = (plan: Plan[]) =>
 
 it.each<[string, (sql: Sql) => Promise<unknown>]>([
   ['claim', (sql) => claimJobs(sql, worker, [newId(), newId()])],
-  ['claiming a suspect', (sql) => claimSuspect(sql, worker, ['default'])],
+  ['looking for a suspect', (sql) => findSuspect(sql, ['default'])],
   [
     'settle',
     (sql) => settleAttempts(sql, [{ id: newId(), epoch: 1, outcome: 'completed', status: 'completed', output: '1' }]),

@@ -51,7 +51,7 @@ export async function settleAttempts(sql: Sql, batch: readonly Settlement[]): Pr
         ${column((item) => Math.max(item.delayMs ?? 0, shortestDelayMs))}::float8[]
       ) as t (id, epoch, outcome, status, output, error, delay_ms)
     ), mine as materialized (
-      select j.id from jobs j join item i on i.id = j.id
+      select j.id, j.worker_id from jobs j join item i on i.id = j.id
       where j.status = 'running' and j.epoch = i.epoch order by j.id for update of j
     ), changed as (
       update jobs j set
@@ -64,11 +64,12 @@ export async function settleAttempts(sql: Sql, batch: readonly Settlement[]): Pr
         worker_id = null
       from mine join item i on i.id = mine.id
       where j.id = mine.id and j.status = 'running' and j.epoch = i.epoch
-      returning j.id, j.tenant, j.status, j.epoch, j.internal, j.started_at, j.finished_at, j.attempts_made, i.outcome, i.error
+      returning j.id, j.tenant, j.status, j.epoch, j.internal, j.started_at, j.finished_at, j.attempts_made, i.outcome, i.error,
+        mine.worker_id
     ), attempt as (
-      insert into attempts (job_id, epoch, tenant, attempt, outcome, error, started_at, finished_at)
+      insert into attempts (job_id, epoch, tenant, attempt, outcome, error, worker_id, started_at, finished_at)
       select id, epoch, tenant, attempts_made + case when outcome in ('failed', 'timed_out') then 0 else 1 end, outcome, error::json,
-        started_at, clock_timestamp()
+        worker_id, started_at, clock_timestamp()
       from changed where outcome <> 'completed'
     ), event as (${terminalEvents(sql)})
     select id, epoch, status from changed`

@@ -23,15 +23,16 @@ export function readConfiguration<Shape extends z.ZodRawShape>(
   shape: Shape,
   environment: NodeJS.ProcessEnv,
 ): z.output<z.ZodObject<Shape>> {
-  const values = Object.fromEntries(Object.keys(shape).map((name) => [name, valueOf(name, environment)]))
+  const values = Object.fromEntries(Object.keys(shape).map((name) => [name, readVariable(name, environment)]))
   const parsed = z.object(shape).safeParse(values)
   if (parsed.success) return parsed.data
   const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`)
   throw new Error(`Bad configuration: ${problems.join('; ')}`)
 }
 
-function valueOf(name: string, environment: NodeJS.ProcessEnv): string | undefined {
+/** @returns the value of a variable, or of the file that `NAME_FILE` names; undefined when it is unset or empty. */
+export function readVariable(name: string, environment: NodeJS.ProcessEnv): string | undefined {
   const file = environment[`${name}_FILE`]
   const value = environment[name] || (file && readFileSync(file, 'utf8').trim())
-  return value === '' ? undefined : value
+  return value || undefined
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { readVariable } from '@jobyard/queues/configuration'
 
 /** Only the owner may read what a home holds. */
 const privateFile = 0o600
@@ -23,17 +24,21 @@ export async function openHome(folder: string, environment: NodeJS.ProcessEnv): 
   await mkdir(folder, { recursive: true })
   return {
     folder,
-    adminKey: environment.JOBYARD_ADMIN_KEY || (await keptKey(join(folder, 'admin-key'))),
-    secret: environment.JOBYARD_SECRET || (await keptKey(join(folder, 'secret'))),
+    adminKey: readVariable('JOBYARD_ADMIN_KEY', environment) ?? (await keptKey(join(folder, 'admin-key'))),
+    secret: readVariable('JOBYARD_SECRET', environment) ?? (await keptKey(join(folder, 'secret'))),
   }
 }
 
 /** @returns the key in the file, made at the first call: 256 random bits. */
 async function keptKey(file: string): Promise<string> {
+  const draft = `${file}.${process.pid}`
+  await writeFile(draft, `${randomBytes(32).toString('base64url')}\n`, { mode: privateFile })
   try {
-    await writeFile(file, `${randomBytes(32).toString('base64url')}\n`, { mode: privateFile, flag: 'wx' })
+    await link(draft, file)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    await rm(draft)
   }
   return (await readFile(file, 'utf8')).trim()
 }

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { resolve } from 'node:path'
+import { readVariable } from '@jobyard/queues/configuration'
 import { migrateAll } from '@jobyard/queues/migrate'
 import { Child } from './child.ts'
 import { logFile, openHome, type Home } from './home.ts'
@@ -35,11 +36,13 @@ export interface Installation {
  */
 export async function startInstallation({ environment, onProgress }: InstallationOptions): Promise<Installation> {
   const home = await openHome(resolve(environment.JOBYARD_HOME || '.jobyard'), environment)
-  const postgres = environment.DATABASE_URL ? undefined : await startPostgres(home, onProgress)
-  const databaseUrl = postgres?.url ?? String(environment.DATABASE_URL)
+  const givenDatabase = readVariable('DATABASE_URL', environment)
+  const redisUrl = readVariable('REDIS_URL', environment)
+  const postgres = givenDatabase ? undefined : await startPostgres(home, onProgress)
+  const databaseUrl = postgres?.url ?? String(givenDatabase)
   try {
     onProgress('Bringing the schema up to date')
-    await migrateAll(databaseUrl, environment.REDIS_URL || undefined)
+    await migrateAll(databaseUrl, redisUrl)
     const env = {
       ...environment,
       DATABASE_URL: databaseUrl,
@@ -63,7 +66,7 @@ export async function startInstallation({ environment, onProgress }: Installatio
       home,
       url,
       databaseUrl,
-      carrier: environment.REDIS_URL ? 'Redis' : 'Postgres',
+      carrier: redisUrl ? 'Redis' : 'Postgres',
       embedded: postgres !== undefined,
       logFiles: ['api', 'workers', ...(postgres ? ['postgres'] : [])].map((name) => `${home.folder}/${name}.log`),
       api,

@@ -1,3 +1,4 @@
+import { catalogue } from '@jobyard/queues/catalogue'
 import { readConfiguration, serverVariables } from '@jobyard/queues/configuration'
 import { z } from 'zod'
 
@@ -14,6 +15,9 @@ const variables = {
         .map((name) => name.trim())
         .filter(Boolean),
     )
+    .refine((names) => names.length > 0 && names.every((name) => catalogue.queues.includes(name)), {
+      message: `may name only ${catalogue.queues.join(', ')}`,
+    })
     .optional(),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(10_000).default(50),
   RETENTION_COMPLETED_MS: duration.default(7 * dayMs),

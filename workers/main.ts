@@ -23,14 +23,15 @@ await runProcess(async () => {
   })
   await checkDatabase(config.DATABASE_URL)
   await carrier.check()
+  const handlers = createHandlers({
+    smtpUrl: config.SMTP_URL,
+    guardedFetch: createGuardedFetch({ allow: parseAllowList(config.OUTBOUND_ALLOW), ...outboundLimits }),
+  })
 
   const workers = await startWorkers({
     databaseUrl: config.DATABASE_URL,
     carrier,
-    handlers: createHandlers({
-      smtpUrl: config.SMTP_URL,
-      guardedFetch: createGuardedFetch({ allow: parseAllowList(config.OUTBOUND_ALLOW), ...outboundLimits }),
-    }),
+    handlers,
     queues: config.WORKER_QUEUES,
     concurrency: config.WORKER_CONCURRENCY,
     retention: {

@@ -1,4 +1,4 @@
-import { claimSuspect } from '@jobyard/db/claim'
+import { claimJobs, findSuspect } from '@jobyard/db/claim'
 import type { Database } from '@jobyard/db/connect'
 import type { Ownership, Run } from './ownership.ts'
 
@@ -22,8 +22,11 @@ export class Suspects {
   async runOnce(): Promise<void> {
     if (this.#running) return
     const { sql, ownership, queues, runAttempt } = this.#options
+    const id = await findSuspect(sql, queues)
+    if (id === undefined) return
     const { workerId } = ownership
-    const { jobs } = await claimSuspect(sql, workerId, queues)
+    const answered = ownership.awaitClaim([id])
+    const { jobs } = await claimJobs(sql, workerId, [id], 'suspect').finally(answered)
     for (const run of ownership.adopt(jobs, workerId)) {
       this.#running = true
       void runAttempt(run).finally(() => (this.#running = false))
