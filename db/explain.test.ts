@@ -62,7 +62,7 @@ async function explain(call: (sql: Sql) => Promise<unknown>): Promise<Plan[]> {
 
 /** Fragments start with a blank line or stand inside another statement; whole statements are the only ones awaited. */
 function isFragment(text: string): boolean {
-  return /^\s*(insert into outbox|select j\.id)/.test(text)
+  return /^\s*(insert into outbox|select j\.id, j\.worker_id)/.test(text)
 }
 
 function flatten(plan: Plan): Plan[] {

@@ -14,8 +14,15 @@ const planned: Record<string, PlannedJob> = {
 
 const at = new Date('2026-11-21T00:00:00Z')
 const row = (id: string, more: Partial<RecordedJob> = {}): RecordedJob => ({
-  ...{ id, type: planned[id]?.type ?? '', status: 'completed', attemptsMade: 1 },
-  ...{ createdAt: at, finishedAt: at, reason: null, repository: null, ...more },
+  id,
+  type: planned[id]?.type ?? '',
+  status: 'completed',
+  attemptsMade: 1,
+  createdAt: at,
+  finishedAt: at,
+  reason: null,
+  repository: null,
+  ...more,
 })
 
 const agreeing: Evidence = {

@@ -3,7 +3,6 @@ import type { PlannedJob } from './plan.ts'
 
 /** Posts under way at once. */
 const connections = 64
-const requestTimeoutMs = 15_000
 const maxTries = 5
 /** Every so many jobs one is posted again with the same key, as by a client that missed the answer. */
 const repeatEvery = 50
@@ -89,7 +88,7 @@ async function post(body: string, idempotencyKey: string, { url, key, signal }: 
       'idempotency-key': idempotencyKey,
     },
     body,
-    signal: AbortSignal.any([signal, AbortSignal.timeout(requestTimeoutMs)]),
+    signal,
   })
 }
 
