@@ -117,7 +117,7 @@ export async function listBoardWorkers(sql: Sql, queue: string): Promise<BoardWo
   const since = (column: Fragment) => sql`(extract(epoch from clock_timestamp() - ${column}) * 1000)::float8`
   return sql<BoardWorker[]>`
     select w.id, w.host, w.pid, w.concurrency, ${since(sql`w.started_at`)} as age_ms, ${since(sql`w.beat_at`)} as silent_ms,
-      (select count(*)::int from jobs j where j.worker_id = w.id and j.status = 'running' and j.queue = ${queue}) as running
+      (select count(*)::int from jobs j where j.worker_id = w.id and j.queue = ${queue}) as running
     from workers w
     where exists (select from json_array_elements_text(w.queues) as served (queue) where served.queue = ${queue})
     order by w.started_at, w.id`
@@ -159,11 +159,11 @@ function branches(sql: Sql, lane: BoardLane, queue: Fragment): Fragment[] {
 function conditionsOf(sql: Sql, lane: BoardLane): Fragment[] {
   switch (lane) {
     case 'queued':
-      return [sql`j.status = 'queued'`]
+      return [sql`j.ticketed_at is not null`]
     case 'running':
-      return [sql`j.status = 'running'`]
+      return [sql`j.worker_id is not null`]
     case 'due':
-      return [sql`j.status in ('scheduled', 'retrying')`]
+      return [sql`j.run_at is not null and j.status in ('scheduled', 'retrying')`]
     case 'completed':
       return [finished(sql, 'completed')]
     case 'failed':

@@ -19,6 +19,7 @@ export async function cancelJob(
       update jobs j set
         status = case when j.status = 'running' then 'running' else 'cancelled' end,
         finished_at = case when j.status = 'running' then null else clock_timestamp() end,
+        ticketed_at = null,
         cancel_requested_at = coalesce(j.cancel_requested_at, clock_timestamp())
       from mine where j.id = mine.id and j.finished_at is null
       returning j.id, j.tenant, j.status, j.finished_at, j.internal

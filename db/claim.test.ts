@@ -76,7 +76,7 @@ it('waits for a row that another statement holds, and takes it when that is roll
   let claim: ReturnType<typeof claimJobs> | undefined
   await record.db.transactions
     .run(async (sql) => {
-      await sql`update jobs set status = 'cancelled', finished_at = now() where id = ${id}`
+      await sql`update jobs set status = 'cancelled', finished_at = now(), ticketed_at = null where id = ${id}`
       claim = claimJobs(record.sql, worker, [id])
       await waitUntilBlocked()
       throw new Error('roll back')

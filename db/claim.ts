@@ -79,7 +79,7 @@ export async function claimJobs(
 export async function findSuspect(sql: Sql, queues: readonly string[]): Promise<string | undefined> {
   const [row] = await sql<{ id: string }[]>`
     select j.id from jobs j
-    where j.queue = any(${[...queues]}::text[]) and j.status = 'queued' and j.crashes >= 2
+    where j.queue = any(${[...queues]}::text[]) and j.ticketed_at is not null and j.crashes >= 2
       and not exists (select from queues q where q.name = j.queue and q.paused)
     order by j.ticketed_at limit 1`
   return row?.id

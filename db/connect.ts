@@ -29,13 +29,19 @@ export interface ConnectOptions {
 }
 
 /**
+ * Every named query has its index. Without this, a statement planned while its table was still small reads the whole of it until
+ * the statistics catch up: 0.2 ms a job instead of 0.02, seen with 40,000 jobs in a new table.
+ */
+const indexesOnly = { enable_seqscan: 'off' }
+
+/**
  * Opens the pools of one process; connections are made on first use.
  *
  * @param url `postgres://user:password@host:port/database`
  */
 export function connect(url: string, options: ConnectOptions): Database {
   const { applicationName, max = 8, maxTransactions = 10, statementTimeoutMs = 10_000 } = options
-  const client = (size: number, statementTimeout: number, onclose = () => {}) =>
+  const client = (size: number, settings: Record<string, string | number>, onclose = () => {}) =>
     postgres(url, {
       max: size,
       onclose,
@@ -45,12 +51,12 @@ export function connect(url: string, options: ConnectOptions): Database {
       transform: { column: { from: postgres.toCamel } },
       connection: {
         application_name: applicationName,
-        statement_timeout: statementTimeout,
+        ...settings,
         default_transaction_isolation: 'read committed',
       },
     })
-  const sql = client(max, statementTimeoutMs)
-  const transactions = new TransactionPool((onClose) => client(1, 0, onClose), maxTransactions)
+  const sql = client(max, { statement_timeout: statementTimeoutMs, ...indexesOnly })
+  const transactions = new TransactionPool((onClose) => client(1, {}, onClose), maxTransactions)
   const forOrm = postgres(url, {
     max: 4,
     connect_timeout: 5,

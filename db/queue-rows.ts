@@ -44,11 +44,11 @@ export async function countQueues(sql: Sql, name?: string): Promise<QueueCounts[
     sql`(select count(*)::int from (select from jobs j where j.queue = q.name and ${condition} limit ${countLimit}) as n)`
   const finished = (condition: ReturnType<typeof sql>) => count(sql`${condition} and j.finished_at is not null`)
   return sql<QueueCounts[]>`
-    select q.name, q.paused, ${count(sql`j.status = 'scheduled'`)} as scheduled, ${count(sql`j.status = 'queued'`)} as queued, ${count(sql`j.status = 'running'`)} as running,
-      ${count(sql`j.status = 'retrying'`)} as retrying, ${finished(sql`j.status = 'completed'`)} as completed, ${finished(sql`j.status = 'failed'`)} as failed,
+    select q.name, q.paused, ${count(sql`j.run_at is not null and j.status = 'scheduled'`)} as scheduled, ${count(sql`j.ticketed_at is not null`)} as queued, ${count(sql`j.worker_id is not null`)} as running,
+      ${count(sql`j.run_at is not null and j.status = 'retrying'`)} as retrying, ${finished(sql`j.status = 'completed'`)} as completed, ${finished(sql`j.status = 'failed'`)} as failed,
       ${finished(sql`j.status = 'cancelled'`)} as cancelled,
       (select extract(epoch from statement_timestamp() - min(oldest)) * 1000 from (
-        select (select j.ticketed_at from jobs j where j.queue = q.name and j.priority = priority and j.status = 'queued'
+        select (select j.ticketed_at from jobs j where j.queue = q.name and j.priority = priority and j.ticketed_at is not null
           order by j.ticketed_at limit 1) as oldest
         from generate_series(0, 9) as priority) as by_priority)::float8 as oldest_ready_ms
     from queues q where ${name === undefined ? sql`true` : sql`q.name = ${name}`} order by q.name`

@@ -29,7 +29,7 @@ export async function handBack(sql: Sql, workerId: string, runs?: readonly Owned
     ? sql`and (j.id, j.epoch) in (select * from unnest(${runs.map((run) => run.id)}::uuid[], ${runs.map((run) => run.epoch)}::int[]))`
     : sql``
   return requeue(sql, {
-    rows: sql`select j.id, j.worker_id from jobs j where j.worker_id = ${workerId} and j.status = 'running' ${only} order by j.id for update of j`,
+    rows: sql`select j.id, j.worker_id from jobs j where j.worker_id = ${workerId} ${only} order by j.id for update of j`,
     stillMine: sql`j.worker_id = ${workerId}`,
     crashed: false,
   })
@@ -42,8 +42,8 @@ export async function handBack(sql: Sql, workerId: string, runs?: readonly Owned
 export async function requeueOrphans(sql: Sql): Promise<Ticketable[]> {
   return requeue(sql, {
     rows: sql`
-      select j.id, j.worker_id from jobs j where j.status = 'running' and not exists (select from workers w where w.id = j.worker_id)
-      order by j.id limit 1000 for update of j skip locked`,
+      select j.id, j.worker_id from jobs j where j.worker_id is not null and not exists (select from workers w where w.id = j.worker_id)
+      limit 1000 for update of j skip locked`,
     stillMine: sql`not exists (select from workers w where w.id = j.worker_id)`,
     crashed: true,
   })

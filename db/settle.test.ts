@@ -60,7 +60,7 @@ describe('A completed attempt', () => {
 
   it('is fenced by a later claim', async () => {
     const id = await running()
-    await record.sql`update jobs set status = 'queued', worker_id = null where id = ${id}`
+    await record.sql`update jobs set status = 'queued', worker_id = null, ticketed_at = now() where id = ${id}`
     await claimJobs(record.sql, worker, [id])
     expect(await settleAttempts(record.sql, [completed(id, 1)])).toEqual([])
     expect(await record.job(id)).toMatchObject({ status: 'running', epoch: 2, output: null })

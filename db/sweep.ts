@@ -23,7 +23,7 @@ export async function findProbeTargets(sql: Sql, queues: readonly string[]): Pro
     select queue, priority::int, statement_timestamp()::text as stamp
     from unnest(${[...queues]}::text[]) as queue, generate_series(0, 9) as priority
     where exists (
-      select from jobs j where j.queue = queue.queue and j.priority = priority.priority and j.status = 'queued' and j.crashes < 2
+      select from jobs j where j.queue = queue.queue and j.priority = priority.priority and j.crashes < 2
         and j.ticketed_at < statement_timestamp() - ${sweepMarginMs}::float8 * interval '1 millisecond')`
 }
 
@@ -39,7 +39,7 @@ export async function sweepLost(sql: Sql, target: ProbeTarget, after = '-infinit
   return sql<Ticketable[]>`
     with lost as materialized (
       select id from jobs
-      where queue = ${target.queue} and priority = ${target.priority} and status = 'queued' and crashes < 2
+      where queue = ${target.queue} and priority = ${target.priority} and crashes < 2
         and ticketed_at < ${target.stamp}::text::timestamptz - ${margin} and ticketed_at >= ${after}::text::timestamptz - ${margin}
       order by ticketed_at limit ${sweepLimit} for update skip locked
     )

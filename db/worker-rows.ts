@@ -33,7 +33,7 @@ export interface OwnedRow extends OwnedRun {
 /** @returns every running job that belongs to the worker process. */
 export async function readOwnedRuns(sql: Sql, workerId: string): Promise<OwnedRow[]> {
   return sql<OwnedRow[]>`
-    select id, epoch, cancel_requested_at is not null as cancel_requested from jobs where worker_id = ${workerId} and status = 'running'`
+    select id, epoch, cancel_requested_at is not null as cancel_requested from jobs where worker_id = ${workerId}`
 }
 
 /** The number that a worker process counts up with every heartbeat. */

@@ -1,4 +1,5 @@
 import { buildApp } from '@jobyard/api/app'
+import { FinishedJobs } from '@jobyard/api/finished-jobs'
 import { connect, type Database } from '@jobyard/db/connect'
 import { ensureQueues } from '@jobyard/db/queue-rows'
 import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
@@ -55,6 +56,8 @@ export interface Answer {
 }
 
 const day = 86_400_000
+/** Time a test's job has to end, in milliseconds. */
+const longestRunMs = 25_000
 
 /** Starts a platform; stop it at the end of the test. */
 export async function startPlatform(kind: CarrierKind, options: PlatformOptions = {}): Promise<Platform> {
@@ -95,12 +98,12 @@ export async function startPlatform(kind: CarrierKind, options: PlatformOptions 
     })
     return { status: answer.statusCode, headers: answer.headers, body: answer.body && JSON.parse(answer.body) }
   }
+  const finished = new FinishedJobs(db.sql)
   const ended: Platform['ended'] = async (id) => {
-    for (;;) {
-      const { body } = await call('GET', `/v1/jobs/${id}`)
-      if (body.finishedAt) return body
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
+    await finished.wait(id, longestRunMs)
+    const { body } = await call('GET', `/v1/jobs/${id}`)
+    if (!body.finishedAt) throw new Error(`Job ${id} has not ended within ${longestRunMs} ms: ${JSON.stringify(body)}`)
+    return body
   }
   return {
     databaseUrl: database.url,

@@ -67,7 +67,8 @@ export class Heartbeat {
     }
     if (unknown.length === 0) return
     const returned = await handBack(sql, workerId, unknown)
-    log.warn({ jobs: unknown.length }, 'Claims whose answer was lost went back to their queue')
+    if (returned.length > 0)
+      log.warn({ jobs: returned.length }, 'Claims whose answer was lost went back to their queue')
     await tickets.send(returned)
   }
 

@@ -1,6 +1,7 @@
 import { newId } from '@jobyard/db/ids'
 import type { Carrier } from '@jobyard/queues/carrier'
 import type { TicketData, TicketWorker } from '@jobyard/queues/carrier-backend'
+import type { ProbeTarget } from '@jobyard/db/sweep'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import type { Job } from 'bullmq'
 import pLimit from 'p-limit'
@@ -11,7 +12,9 @@ import type { ProbeJudge } from './probe-judge.ts'
 import { pause, type Service } from './service.ts'
 
 /** Tickets that one queue's worker has in hand at most, between fetch and acknowledgement. */
-const maxFetchers = 8
+const maxFetchers = 64
+/** Time between the fetch of a ticket and its claim that a probe allows for, in milliseconds. */
+const inHandMs = 1_000
 /** Wait after a fetch that failed, in milliseconds. */
 const retryAfterMs = 250
 
@@ -37,6 +40,7 @@ export class JobWorker implements Service {
   readonly #options: JobWorkerOptions
   readonly #running: ReturnType<typeof pLimit>
   readonly #fetchers = new Set<Promise<void>>()
+  readonly #judging = new Set<Promise<void>>()
   readonly #stopping = new AbortController()
   #worker: TicketWorker | undefined
   #reserved = 0
@@ -59,7 +63,7 @@ export class JobWorker implements Service {
     if (!this.#worker) return
     await this.#worker.pause(true)
     await this.#worker.getBackend().disconnectBlocking(false)
-    await Promise.all(this.#fetchers)
+    await Promise.all([...this.#fetchers, ...this.#judging])
     await this.#worker.close(true)
   }
 
@@ -110,14 +114,17 @@ export class JobWorker implements Service {
 
   /** Called with one slot reserved; gives back what it does not use. */
   async #take(ticket: Ticket): Promise<void> {
-    const { queue, tickets, probes, log } = this.#options
+    const { queue, tickets, log } = this.#options
     const { data } = ticket
     const slots = 'ids' in data ? 1 + this.#reserve(data.ids.length - 1) : 1
     try {
-      if ('probe' in data) await probes.judge({ queue, priority: data.priority, stamp: data.probe })
-      else if (this.#stopping.signal.aborted) await tickets.passOn(queue, data.ids)
+      if ('probe' in data) {
+        this.#judge(ticket, { queue, priority: data.priority, stamp: data.probe })
+        return
+      }
+      if (this.#stopping.signal.aborted) await tickets.passOn(queue, data.ids)
       else await Promise.all([tickets.passOn(queue, data.ids.slice(slots)), this.#claim(data.ids.slice(0, slots))])
-      await ticket.moveToCompleted(undefined, ticket.token ?? '', false)
+      await this.#acknowledge(ticket)
     } catch (error) {
       log.warn(
         { err: error, queue, ticket: ticket.id },
@@ -127,6 +134,21 @@ export class JobWorker implements Service {
       this.#reserved -= slots
       this.#fetch()
     }
+  }
+
+  /** Judges beside the fetching, without a slot: tickets that were fetched before the probe are being claimed still. */
+  #judge(probe: Ticket, target: ProbeTarget): void {
+    const { probes, log, queue } = this.#options
+    const judged = pause(inHandMs, this.#stopping.signal)
+      .then(() => (this.#stopping.signal.aborted ? 0 : probes.judge(target)))
+      .then(() => this.#acknowledge(probe))
+      .catch((error: unknown) => log.warn({ err: error, queue }, 'A probe was not judged; it will come again'))
+      .finally(() => this.#judging.delete(judged))
+    this.#judging.add(judged)
+  }
+
+  async #acknowledge(ticket: Ticket): Promise<void> {
+    await ticket.moveToCompleted(undefined, ticket.token ?? '', false)
   }
 
   async #claim(ids: readonly string[]): Promise<void> {

@@ -224,7 +224,7 @@ it('The ticker sends tickets for what is due', async () => {
 describe('The pruner', () => {
   const retention = { completedMs: 1_000, failedMs: 100_000, eventsMs: 1_000 }
   const finish = (id: string, status: string, secondsAgo: number) =>
-    record.sql`update jobs set status = ${status}, finished_at = statement_timestamp() - ${secondsAgo} * interval '1 second' where id = ${id}`
+    record.sql`update jobs set status = ${status}, ticketed_at = null, finished_at = statement_timestamp() - ${secondsAgo} * interval '1 second' where id = ${id}`
 
   it('deletes what is past its retention, with attempts and events, and nothing that lives', async () => {
     const [old, young, failed, live] = [

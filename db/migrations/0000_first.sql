@@ -63,7 +63,8 @@ CREATE TABLE "jobs" (
 	"finished_at" timestamp with time zone,
 	CONSTRAINT "jobs_status" CHECK (status in ('scheduled', 'queued', 'running', 'retrying', 'completed', 'failed', 'cancelled')),
 	CONSTRAINT "jobs_finished_at" CHECK ((finished_at is not null) = (status in ('completed', 'failed', 'cancelled'))),
-	CONSTRAINT "jobs_worker" CHECK ((worker_id is not null) = (status = 'running'))
+	CONSTRAINT "jobs_worker" CHECK ((worker_id is not null) = (status = 'running')),
+	CONSTRAINT "jobs_ticketed" CHECK ((ticketed_at is not null) = (status = 'queued'))
 );
 --> statement-breakpoint
 CREATE TABLE "outbox" (
@@ -92,11 +93,10 @@ CREATE TABLE "workers" (
 );
 --> statement-breakpoint
 CREATE INDEX "idempotency_keys_age" ON "idempotency_keys" USING btree ("created_at");--> statement-breakpoint
-CREATE INDEX "jobs_ready" ON "jobs" USING btree ("queue","priority","ticketed_at") WHERE status = 'queued';--> statement-breakpoint
-CREATE INDEX "jobs_suspect" ON "jobs" USING btree ("queue","ticketed_at") WHERE status = 'queued' and crashes >= 2;--> statement-breakpoint
-CREATE INDEX "jobs_due" ON "jobs" USING btree ("run_at") WHERE status in ('scheduled', 'retrying');--> statement-breakpoint
-CREATE INDEX "jobs_running" ON "jobs" USING btree ("worker_id") WHERE status = 'running';--> statement-breakpoint
+CREATE INDEX "jobs_ready" ON "jobs" USING btree ("queue","priority","ticketed_at") WHERE ticketed_at is not null;--> statement-breakpoint
+CREATE INDEX "jobs_suspect" ON "jobs" USING btree ("queue","ticketed_at") WHERE ticketed_at is not null and crashes >= 2;--> statement-breakpoint
+CREATE INDEX "jobs_due" ON "jobs" USING btree ("run_at") WHERE run_at is not null and status in ('scheduled', 'retrying');--> statement-breakpoint
+CREATE INDEX "jobs_running" ON "jobs" USING btree ("worker_id") WHERE worker_id is not null;--> statement-breakpoint
 CREATE INDEX "jobs_finished" ON "jobs" USING btree ("queue","status","finished_at") WHERE finished_at is not null;--> statement-breakpoint
 CREATE INDEX "jobs_by_tenant" ON "jobs" USING btree ("tenant","id");--> statement-breakpoint
-CREATE INDEX "outbox_unrelayed" ON "outbox" USING btree ("id") WHERE position is null;--> statement-breakpoint
 CREATE INDEX "outbox_age" ON "outbox" USING btree ("occurred_at");

@@ -17,7 +17,12 @@ import { terminalStatusList } from '../statuses.ts'
 const instant = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' })
 const terminal = sql.raw(terminalStatusList)
 
-/** The durable record: one row a job. Every transition is one conditional statement on this table. */
+/**
+ * The durable record: one row a job. Every transition is one conditional statement on this table.
+ *
+ * The partial indexes go by columns that are set in one status only, not by the status: a statement that names ids and the status
+ * they must have then has the primary key alone to choose, even while the statistics say that the table is empty.
+ */
 export const jobs = pgTable(
   'jobs',
   {
@@ -53,16 +58,16 @@ export const jobs = pgTable(
   (job) => [
     index('jobs_ready')
       .on(job.queue, job.priority, job.ticketedAt)
-      .where(sql`status = 'queued'`),
+      .where(sql`ticketed_at is not null`),
     index('jobs_suspect')
       .on(job.queue, job.ticketedAt)
-      .where(sql`status = 'queued' and crashes >= 2`),
+      .where(sql`ticketed_at is not null and crashes >= 2`),
     index('jobs_due')
       .on(job.runAt)
-      .where(sql`status in ('scheduled', 'retrying')`),
+      .where(sql`run_at is not null and status in ('scheduled', 'retrying')`),
     index('jobs_running')
       .on(job.workerId)
-      .where(sql`status = 'running'`),
+      .where(sql`worker_id is not null`),
     index('jobs_finished')
       .on(job.queue, job.status, job.finishedAt)
       .where(sql`finished_at is not null`),
@@ -70,5 +75,6 @@ export const jobs = pgTable(
     check('jobs_status', sql`status in ('scheduled', 'queued', 'running', 'retrying', ${terminal})`),
     check('jobs_finished_at', sql`(finished_at is not null) = (status in (${terminal}))`),
     check('jobs_worker', sql`(worker_id is not null) = (status = 'running')`),
+    check('jobs_ticketed', sql`(ticketed_at is not null) = (status = 'queued')`),
   ],
 )

@@ -1,4 +1,3 @@
-import { sql } from 'drizzle-orm'
 import { bigint, index, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core'
 
 /**
@@ -15,10 +14,5 @@ export const outbox = pgTable(
     position: bigint('position', { mode: 'number' }),
     occurredAt: timestamp('occurred_at', { withTimezone: true, mode: 'date' }).notNull(),
   },
-  (event) => [
-    index('outbox_unrelayed')
-      .on(event.id)
-      .where(sql`position is null`),
-    index('outbox_age').on(event.occurredAt),
-  ],
+  (event) => [index('outbox_age').on(event.occurredAt)],
 )

@@ -30,7 +30,8 @@ export interface ClientOptions {
 }
 
 /**
- * Posts every job to the API, several at once.
+ * Posts every job to the API, several at once. Posts under way are answered before it ends in any case: a connection
+ * that is broken off would be opened anew by `fetch`, and the API's shutdown would wait for it.
  *
  * @throws Error with the API's own words when it refuses a job; the reason of the signal when it aborts.
  */
@@ -50,13 +51,17 @@ export async function submitAll(jobs: readonly PlannedJob[], options: ClientOpti
       if ((await submit(job, `${options.tag}-${number}`, options)) !== id) repeatedWrongly += 1
     }
   }
-  await Promise.all(Array.from({ length: connections }, postUntilEmpty))
+  const posters = Array.from({ length: connections }, postUntilEmpty)
+  await Promise.all(posters).catch(async (error: unknown) => {
+    await Promise.allSettled(posters)
+    throw error
+  })
   return { accepted, repeated, repeatedWrongly, tookMs: performance.now() - startedAt }
 }
 
 /** Reads the output of a completed job. */
-export async function readOutput(id: string, { url, key, signal }: ClientOptions): Promise<unknown> {
-  const answer = await fetch(`${url}/v1/jobs/${id}`, { headers: { authorization: `Bearer ${key}` }, signal })
+export async function readOutput(id: string, { url, key }: ClientOptions): Promise<unknown> {
+  const answer = await fetch(`${url}/v1/jobs/${id}`, { headers: { authorization: `Bearer ${key}` } })
   return ((await answer.json()) as { output?: unknown }).output
 }
 
@@ -79,7 +84,7 @@ async function submit(
   }
 }
 
-async function post(body: string, idempotencyKey: string, { url, key, signal }: ClientOptions): Promise<Response> {
+async function post(body: string, idempotencyKey: string, { url, key }: ClientOptions): Promise<Response> {
   return fetch(`${url}/v1/jobs`, {
     method: 'POST',
     headers: {
@@ -88,7 +93,6 @@ async function post(body: string, idempotencyKey: string, { url, key, signal }: 
       'idempotency-key': idempotencyKey,
     },
     body,
-    signal,
   })
 }
 

@@ -40,14 +40,14 @@ export async function runJobs({ plan, client, sql, receiver, mailbox, progress }
   const record = await openRecord(sql, client.tag)
   const activityBefore = await record.activity()
   const watching = new AbortController()
-  const watched = watchEnds(record, plan.length, progress, AbortSignal.any([client.signal, watching.signal]))
+  client.signal.addEventListener('abort', () => watching.abort(), { once: true })
   const clientOptions = { ...client, onAccepted: ({ type }: PlannedJob) => progress.accepted(type) }
-  const submitted = await submitAll(plan, clientOptions).catch(async (error: unknown) => {
+  const submitting = submitAll(plan, clientOptions).catch((error: unknown) => {
     watching.abort()
-    await watched.catch(() => {})
     throw error
   })
-  await watched
+  const [submitted] = await Promise.all([submitting, watchEnds(record, plan.length, progress, watching.signal)])
+  client.signal.throwIfAborted()
   const [jobs, events, activityAfter] = [await record.jobs(), await record.events(), await record.activity()]
   const activity = growth(activityBefore, activityAfter)
   const thumbnails = await decodeThumbnails(submitted, clientOptions)
@@ -65,14 +65,14 @@ export async function runJobs({ plan, client, sql, receiver, mailbox, progress }
   return { jobs, submitted, activity, totalActivity: activityAfter, findings }
 }
 
-/** Resolves when all have ended or the time is up; what is missing then shows in the findings. */
+/** Resolves when all have ended, at the signal, or when the time is up; what is missing then shows in the findings. */
 async function watchEnds(record: RunRecord, planned: number, progress: Progress, signal: AbortSignal): Promise<void> {
   const deadline = performance.now() + patienceMs
-  while (performance.now() < deadline) {
+  while (performance.now() < deadline && !signal.aborted) {
     const counts = await record.countEnded()
     progress.ended(counts)
     if ([...counts.values()].reduce((sum, count) => sum + count, 0) >= planned) return
-    await setTimeout(pollMs, undefined, { signal })
+    await setTimeout(pollMs, undefined, { signal }).catch(() => {})
   }
 }
 
