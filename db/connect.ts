@@ -56,7 +56,11 @@ export function connect(url: string, options: ConnectOptions): Database {
       },
     })
   const sql = client(max, { statement_timeout: statementTimeoutMs, ...indexesOnly })
-  const transactions = new TransactionPool((onClose) => client(1, {}, onClose), maxTransactions)
+  // The check lets Postgres end a statement that waits for a lock when its client has gone.
+  const transactions = new TransactionPool(
+    (onClose) => client(1, { client_connection_check_interval: '1s' }, onClose),
+    maxTransactions,
+  )
   const forOrm = postgres(url, {
     max: 4,
     connect_timeout: 5,

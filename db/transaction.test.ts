@@ -59,12 +59,32 @@ describe('When the connection is lost', () => {
     expect(await marks()).toEqual([])
   })
 
-  it('during COMMIT, it says that the outcome is unknown', async () => {
+  it('nothing that the driver still has queued runs outside the transaction', async () => {
     const broken = pool.run(async (sql) => {
-      await sql`insert into marks values (1)`
-      await killConnections()
+      const [row] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`
+      const inserts = [1, 2, 3, 4].map((id) => sql`insert into marks select ${id}::int from pg_sleep(0.2)`)
+      const settled = Promise.allSettled(inserts)
+      await record.sql`select pg_terminate_backend(${row!.pid}, 5000)`
+      await settled
+      await new Promise((resolve) => setTimeout(resolve, 100))
     })
-    await expect(broken).rejects.toBeInstanceOf(CommitUnknownError)
+    await expect(broken).rejects.toBeInstanceOf(ConnectionLostError)
+    expect(await marks()).toEqual([])
+  })
+
+  it('during COMMIT, it says that the outcome is unknown', async () => {
+    await record.sql.unsafe(`
+      create function dawdle() returns trigger language plpgsql as 'begin perform pg_sleep(10); return null; end';
+      create constraint trigger dawdle after insert on marks deferrable initially deferred for each row when (new.id = 99)
+      execute function dawdle()`)
+    const told = expect(pool.run((sql) => sql`insert into marks values (99)`)).rejects.toBeInstanceOf(CommitUnknownError)
+    const committing = async () =>
+      (
+        await record.sql`select from pg_stat_activity where application_name = 'victim' and query = 'commit' and state = 'active'`
+      ).length
+    while ((await committing()) === 0);
+    await killConnections()
+    await told
     expect(await marks()).toEqual([])
   })
 
@@ -74,4 +94,37 @@ describe('When the connection is lost', () => {
     await pool.run((sql) => sql`insert into marks values (7)`)
     expect(await marks()).toEqual([7])
   })
+})
+
+it('ends the connection, and what it holds and waits for, when it is aborted', async () => {
+  await pool.run((sql) => sql`insert into marks values (1)`)
+  const holding = Promise.withResolvers<void>()
+  const controller = new AbortController()
+  const holder = pool.run(async (sql) => {
+    await sql`update marks set id = 2`
+    holding.resolve()
+    await new Promise(() => {})
+  }, controller.signal)
+  await holding.promise
+  const waiter = pool.run((sql) => sql`update marks set id = 3`)
+  controller.abort()
+  await waiter
+  expect(await marks()).toEqual([3])
+  holder.catch(() => {})
+})
+
+it.each(['begin', 'reserve', 'end', 'listen'] as const)(
+  'refuses %s, which would leave the transaction',
+  async (name) => {
+    await expect(pool.run(async (sql) => sql[name] as unknown)).rejects.toThrow(`sql.${name} has no place`)
+  },
+)
+
+it('says that there is no connection when Postgres is away', async () => {
+  const away = new TransactionPool(
+    (onclose) => postgres('postgres://127.0.0.1:1/none', { max: 1, onclose, connect_timeout: 1 }),
+    1,
+  )
+  await expect(away.run((sql) => sql`select 1`)).rejects.toBeInstanceOf(ConnectionLostError)
+  await away.close()
 })

@@ -6,11 +6,9 @@ export class CommitUnknownError extends Error {
   override readonly name = 'CommitUnknownError'
 }
 
-/** Thrown at whoever goes on with a transaction whose connection is gone: Postgres has rolled it back. */
+/** Thrown when the connection was lost before COMMIT was sent: Postgres has rolled everything back. */
 export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError'
-  /** Read by `errorCode`, like the driver's own. */
-  readonly code = 'CONNECTION_CLOSED'
 }
 
 /** Makes a client of one connection, and tells when that connection is closed. */
@@ -19,6 +17,8 @@ export type OpenClient = (onClose: () => void) => postgres.Sql
 interface Client {
   readonly sql: postgres.Sql
   lost: boolean
+  /** COMMIT was sent. */
+  committing: boolean
 }
 
 /**
@@ -40,15 +40,21 @@ export class TransactionPool {
   /**
    * Runs `work` in a transaction.
    *
+   * @param signal ends the connection when it aborts before COMMIT was sent, and with it whatever `work` waits for or holds.
    * @returns what `work` returned, after the commit.
-   * @throws what `work` threw, after the rollback; CommitUnknownError when the connection was lost during COMMIT.
+   * @throws what `work` threw, after the rollback; ConnectionLostError when the connection was lost before COMMIT was sent,
+   *   CommitUnknownError when it was lost after.
    */
-  run<T>(work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
+  run<T>(work: (sql: postgres.Sql) => Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.#limit(async () => {
+      signal?.throwIfAborted()
       const client = this.#take()
+      const onAbort = () => void (client.committing || this.#lose(client))
+      signal?.addEventListener('abort', onAbort)
       try {
-        return await inTransaction(guarded(client), work)
+        return await inTransaction(client, work)
       } finally {
+        signal?.removeEventListener('abort', onAbort)
         this.#release(client)
       }
     })
@@ -60,31 +66,37 @@ export class TransactionPool {
   }
 
   #take(): Client {
-    const idle = this.#idle.pop()
-    if (idle && !idle.lost) return idle
-    if (idle) this.#discard(idle)
-    const client: Client = { sql: this.#open(() => (client.lost = true)), lost: false }
+    for (let idle = this.#idle.pop(); idle; idle = this.#idle.pop()) if (!idle.lost) return idle
+    const client: Client = { sql: this.#open(() => this.#lose(client)), lost: false, committing: false }
     this.#all.add(client)
     return client
   }
 
   #release(client: Client): void {
-    if (client.lost) this.#discard(client)
-    else this.#idle.push(client)
+    client.committing = false
+    if (!client.lost) this.#idle.push(client)
   }
 
-  #discard(client: Client): void {
+  /** Ends the client at once: the driver would reconnect and run what it still has queued outside the transaction. */
+  #lose(client: Client): void {
+    client.lost = true
     this.#all.delete(client)
     void client.sql.end({ timeout: 0 }).catch(() => {})
   }
 }
 
-async function inTransaction<T>(sql: postgres.Sql, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
-  await sql`begin`
+async function inTransaction<T>(client: Client, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
+  const sql = guarded(client)
+  await sql`begin`.catch((error: unknown) => {
+    throw new ConnectionLostError('There is no connection to Postgres', { cause: error })
+  })
   const result = await work(sql).catch(async (error: unknown) => {
+    if (client.lost) throw new ConnectionLostError('The connection was lost during the transaction', { cause: error })
     await sql`rollback`.catch(() => {})
     throw error
   })
+  if (client.lost) throw new ConnectionLostError('The connection was lost before COMMIT')
+  client.committing = true
   await sql`commit`.catch((error: unknown) => {
     throw new CommitUnknownError('The connection was lost during COMMIT', { cause: error })
   })
@@ -96,6 +108,9 @@ interface Statement {
   handler: (statement: Statement) => unknown
   reject: (error: Error) => void
 }
+
+/** What would end the transaction, or step outside it. */
+const offLimits = new Set<string | symbol>(['begin', 'reserve', 'end', 'close', 'listen', 'subscribe'])
 
 /**
  * The client, but statements after the loss of its connection are refused. The driver would reconnect and run them outside
@@ -115,6 +130,7 @@ function guarded(client: Client): postgres.Sql {
   return new Proxy(client.sql, {
     apply: (target, _self, args) => guard(Reflect.apply(target, undefined, args)),
     get: (target, name) => {
+      if (offLimits.has(name)) throw new TypeError(`sql.${String(name)} has no place inside a transaction`)
       const value: unknown = Reflect.get(target, name)
       return name === 'unsafe' || name === 'file'
         ? (...args: unknown[]) => guard((value as (...all: unknown[]) => unknown)(...args))

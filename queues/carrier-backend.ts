@@ -5,6 +5,7 @@ export type TicketData = { readonly ids: readonly string[] } | { readonly probe:
 
 /** What we use of a BullMQ worker: it fetches by hand, and has no processor. */
 export interface TicketWorker {
+  waitUntilReady(): Promise<unknown>
   getNextJob(token: string, options: { block: boolean }): Promise<Job<TicketData> | undefined>
   startStalledCheckTimer(): Promise<void>
   pause(doNotWaitActive: boolean): Promise<void>
@@ -15,6 +16,7 @@ export interface TicketWorker {
 
 /** What we use of a BullMQ queue. */
 export interface TicketQueue {
+  waitUntilReady(): Promise<unknown>
   addBulk(jobs: { name: string; data: TicketData; opts: JobsOptions }[]): Promise<unknown>
   pause(): Promise<void>
   resume(): Promise<void>

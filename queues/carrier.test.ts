@@ -18,7 +18,7 @@ describe.each(carrierKinds)('The carrier (%s)', (kind) => {
     carrier = openCarrier({ databaseUrl: database.url, redisUrl: redis?.url, onError: () => {} })
     await carrier.migrate()
     await carrier.check()
-    worker = carrier.createWorker('q')
+    worker = await carrier.openWorker('q')
   })
   afterAll(async () => {
     await worker.close(true)

@@ -1,5 +1,6 @@
 import type { JobsOptions } from 'bullmq'
 import type { CarrierBackend, TicketData, TicketQueue, TicketWorker } from './carrier-backend.ts'
+import { withDeadline } from './deadline.ts'
 import { PostgresCarrier } from './postgres-carrier.ts'
 import { RedisCarrier } from './redis-carrier.ts'
 
@@ -18,19 +19,23 @@ export interface CarrierOptions {
   readonly redisUrl?: string | undefined
   /** Database of the Postgres backend. */
   readonly databaseUrl: string
+  /** Queues that are served, each of which holds a connection to listen on. */
+  readonly listeners?: number
   /** Told of connection errors, which heal by themselves. */
   readonly onError: (error: Error) => void
 }
 
 /** Events of BullMQ that are kept per queue; nothing reads them. */
 const eventsKept = 100
+/** Time that closing may take, in milliseconds. */
+const closeDeadlineMs = 2_000
 /** A ticket is held for the length of one claim only, so a lost one may be given out again soon. */
 const ticketLockMs = 10_000
 
 /** Where BullMQ keeps tickets. It may lose, double and delay them; the record decides what happens. */
 export class Carrier {
   readonly #backend: CarrierBackend
-  readonly #queues = new Map<string, TicketQueue>()
+  readonly #queues = new Map<string, Promise<TicketQueue>>()
   readonly #onError: (error: Error) => void
 
   constructor(backend: CarrierBackend, onError: (error: Error) => void) {
@@ -59,22 +64,26 @@ export class Carrier {
 
   /** Adds tickets; one whose id still exists is a no-op. Sets no deadline of its own: an unreachable carrier may never answer. */
   async add(queue: string, tickets: readonly TicketToSend[]): Promise<void> {
-    await this.#queue(queue).addBulk(
-      tickets.map((ticket) => ({ name: 'ticket', data: ticket.data, opts: ticketOptions(ticket) })),
-    )
+    const opened = await this.#queue(queue)
+    await opened.addBulk(tickets.map((ticket) => ({ name: 'ticket', data: ticket.data, opts: ticketOptions(ticket) })))
   }
 
   /** Mirrors the pause of a queue, which only saves work: the claim decides. */
   async setPaused(queue: string, paused: boolean): Promise<void> {
-    await (paused ? this.#queue(queue).pause() : this.#queue(queue).resume())
+    const opened = await this.#queue(queue)
+    await (paused ? opened.pause() : opened.resume())
   }
 
-  isPaused(queue: string): Promise<boolean> {
-    return this.#queue(queue).isPaused()
+  async isPaused(queue: string): Promise<boolean> {
+    return (await this.#queue(queue)).isPaused()
   }
 
-  /** Makes a BullMQ worker without a processor, to fetch tickets by hand. */
-  createWorker(queue: string): TicketWorker {
+  /**
+   * Opens a BullMQ worker without a processor, to fetch tickets by hand.
+   *
+   * @throws when the carrier refuses; with Redis down it resolves when Redis is back.
+   */
+  async openWorker(queue: string): Promise<TicketWorker> {
     const worker = this.#backend.createWorker(queue, {
       autorun: false,
       lockDuration: ticketLockMs,
@@ -83,22 +92,43 @@ export class Carrier {
       runRetryDelay: 500,
     })
     worker.on('error', this.#onError)
-    return worker
+    return usable(worker, () => worker.close(true))
   }
 
   /** Closes every connection; what is still being sent is given up. */
   async close(): Promise<void> {
-    await Promise.allSettled([...this.#queues.values()].map((queue) => queue.close()))
-    await this.#backend.disconnect()
+    const closing = [...this.#queues.values()].map(async (opening) => (await opening).close())
+    await withDeadline(Promise.allSettled(closing), closeDeadlineMs, 'Closing queues').catch(this.#onError)
+    await withDeadline(this.#backend.disconnect(), closeDeadlineMs, 'Closing the carrier').catch(this.#onError)
   }
 
-  #queue(name: string): TicketQueue {
+  #queue(name: string): Promise<TicketQueue> {
     const known = this.#queues.get(name)
     if (known) return known
+    const opening = this.#openQueue(name)
+    this.#queues.set(name, opening)
+    opening.catch(() => this.#queues.delete(name))
+    return opening
+  }
+
+  async #openQueue(name: string): Promise<TicketQueue> {
     const queue = this.#backend.createQueue(name, { streams: { events: { maxLen: eventsKept } } })
     queue.on('error', this.#onError)
-    this.#queues.set(name, queue)
-    return queue
+    return usable(queue, () => queue.close())
+  }
+}
+
+/** BullMQ never recovers an object whose first connection was refused, so such a one is closed and not kept. */
+async function usable<T extends { waitUntilReady(): Promise<unknown> }>(
+  opened: T,
+  close: () => Promise<void>,
+): Promise<T> {
+  try {
+    await opened.waitUntilReady()
+    return opened
+  } catch (error) {
+    void close().catch(() => {})
+    throw error
   }
 }
 
@@ -106,7 +136,7 @@ export class Carrier {
 export function openCarrier(options: CarrierOptions): Carrier {
   const backend = options.redisUrl
     ? new RedisCarrier(options.redisUrl, options.onError)
-    : new PostgresCarrier(options.databaseUrl, options.onError)
+    : new PostgresCarrier(options.databaseUrl, options.listeners ?? 0, options.onError)
   return new Carrier(backend, options.onError)
 }
 

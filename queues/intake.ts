@@ -3,6 +3,10 @@ import { insertJobs, type IntakeResult, type NewJob } from '@jobyard/db/intake'
 import { MicroBatch } from './micro-batch.ts'
 import type { TicketSender } from './tickets.ts'
 
+/** JSON in one statement at most, and waiting for one, in bytes. */
+const batchBytes = 16 * 1_048_576
+const waitingBytes = 256 * 1_048_576
+
 /** Accepts validated jobs: commits their rows together, then sends their tickets without holding the answer up. */
 export class Intake {
   readonly #batch: MicroBatch<NewJob, IntakeResult>
@@ -13,6 +17,9 @@ export class Intake {
     this.#batch = new MicroBatch<NewJob, IntakeResult>({
       run: (jobs) => this.#commit(sql, jobs),
       isItemError: isRowError,
+      weigh: (job) => job.input.length + job.metadata.length,
+      maxWeight: batchBytes,
+      maxWaitingWeight: waitingBytes,
     })
   }
 

@@ -74,6 +74,29 @@ describe('A micro-batch', () => {
     expect(await second).toBe(20)
   })
 
+  it('keeps to its weight, and lets a heavier item go alone', async () => {
+    const sizes: number[] = []
+    const batch = new MicroBatch<number, number>({
+      run: async (items) => {
+        sizes.push(items.length)
+        return items
+      },
+      weigh: (item) => item,
+      maxWeight: 10,
+    })
+    await Promise.all([4, 4, 4, 50, 1, 1].map((item) => batch.add(item)))
+    expect(sizes).toEqual([2, 1, 1, 2])
+  })
+
+  it('refuses more weight than may wait', async () => {
+    const { run, begun } = held()
+    const batch = new MicroBatch({ run, weigh: (item) => item, maxWaitingWeight: 5 })
+    const first = batch.add(5)
+    await expect(batch.add(1)).rejects.toBeInstanceOf(OverloadedError)
+    ;(await begun(1)).end()
+    await first
+  })
+
   it('is drained when everything is answered', async () => {
     const { run, begun } = held()
     const batch = new MicroBatch({ run })

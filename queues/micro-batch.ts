@@ -9,15 +9,24 @@ export interface MicroBatchOptions<Item, Result> {
   readonly lanes?: number
   /** Items that may wait; one more is refused with OverloadedError. */
   readonly maxWaiting?: number
+  /** Size of an item in bytes, or whatever unit {@link maxWeight} has; 0 when absent. */
+  readonly weigh?: (item: Item) => number
+  /** Weight of one batch at most; a single heavier item goes alone. */
+  readonly maxWeight?: number
+  /** Weight that may wait; one more item is refused with OverloadedError. */
+  readonly maxWaitingWeight?: number
   /** Tells an error that only some of the items can have caused; such a batch is bisected. */
   readonly isItemError?: (error: unknown) => boolean
 }
 
 interface Waiting<Item, Result> {
   readonly item: Item
+  readonly weight: number
   readonly resolve: (result: Result) => void
   readonly reject: (error: unknown) => void
 }
+
+const unbounded = { maxWeight: Number.POSITIVE_INFINITY, maxWaitingWeight: Number.POSITIVE_INFINITY }
 
 /**
  * Group commit: while one batch is under way, further items gather and go together in the next. An idle one adds no waiting.
@@ -26,12 +35,21 @@ interface Waiting<Item, Result> {
 export class MicroBatch<Item, Result> {
   readonly #options: Required<MicroBatchOptions<Item, Result>>
   #waiting: Waiting<Item, Result>[] = []
+  #waitingWeight = 0
   #underWay = 0
   #scheduled = false
   #idle: (() => void)[] = []
 
   constructor(options: MicroBatchOptions<Item, Result>) {
-    this.#options = { maxSize: 500, lanes: 1, maxWaiting: 10_000, isItemError: () => false, ...options }
+    this.#options = {
+      maxSize: 500,
+      lanes: 1,
+      maxWaiting: 10_000,
+      isItemError: () => false,
+      weigh: () => 0,
+      ...unbounded,
+      ...options,
+    }
   }
 
   /** Items that wait or are under way. */
@@ -46,11 +64,14 @@ export class MicroBatch<Item, Result> {
    * @throws OverloadedError when too many items wait; else what `run` threw for the batch that held it.
    */
   add(item: Item): Promise<Result> {
-    if (this.#waiting.length >= this.#options.maxWaiting) {
+    const { maxWaiting, maxWaitingWeight, weigh } = this.#options
+    if (this.#waiting.length >= maxWaiting || this.#waitingWeight >= maxWaitingWeight) {
       return Promise.reject(new OverloadedError(`${this.#waiting.length} items wait already`))
     }
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ item, resolve, reject })
+      const weight = weigh(item)
+      this.#waitingWeight += weight
+      this.#waiting.push({ item, weight, resolve, reject })
       this.#schedule()
     })
   }
@@ -75,7 +96,7 @@ export class MicroBatch<Item, Result> {
   async #work(): Promise<void> {
     this.#lanesInUse++
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, this.#options.maxSize)
+      const batch = this.#next()
       if (this.#waiting.length > 0) this.#schedule()
       this.#underWay += batch.length
       await this.#carryOut(batch)
@@ -83,6 +104,19 @@ export class MicroBatch<Item, Result> {
     }
     this.#lanesInUse--
     if (this.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  /** Takes as many waiting items as fit into one batch, one at least. */
+  #next(): Waiting<Item, Result>[] {
+    const { maxSize, maxWeight } = this.#options
+    let [count, weight] = [0, 0]
+    for (const waiting of this.#waiting) {
+      if (count === maxSize || (count > 0 && weight + waiting.weight > maxWeight)) break
+      count++
+      weight += waiting.weight
+    }
+    this.#waitingWeight -= weight
+    return this.#waiting.splice(0, count)
   }
 
   async #carryOut(batch: Waiting<Item, Result>[]): Promise<void> {

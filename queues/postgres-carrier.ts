@@ -24,20 +24,21 @@ type PostgresQueue = Queue<
 type PostgresWorker = Worker<TicketData, unknown, string, PostgresQueueBackend, JobProgress, PostgresConnectionOptions>
 
 const schema = 'bullmq'
-/** Connections of one process: each served queue holds one to listen on, the rest carry statements. */
-const poolSize = 20
+/** Connections of one process that carry statements. */
+const statementConnections = 15
 
 /** Tickets in BullMQ's Postgres backend, for installations without Redis. */
 export class PostgresCarrier implements CarrierBackend {
   readonly kind = 'postgres'
   readonly #pool: pg.Pool
 
-  constructor(databaseUrl: string, onError: (error: Error) => void) {
+  /** @param listeners queues that are served, each of which holds a connection to listen on. */
+  constructor(databaseUrl: string, listeners: number, onError: (error: Error) => void) {
     this.#pool = new pg.Pool({
       connectionString: databaseUrl,
       options: `-c search_path=${schema}`,
       application_name: 'jobyard-carrier',
-      max: poolSize,
+      max: statementConnections + listeners,
       keepAlive: true,
       connectionTimeoutMillis: 5_000,
     })

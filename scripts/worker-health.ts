@@ -13,7 +13,8 @@ await runProcess(async () => {
   try {
     const beating = await db.sql`
       select 1 from workers where host = ${hostname()} and beat_at > now() - make_interval(secs => ${staleAfterSeconds})`
-    if (beating.length === 0) throw new Error(`No worker process of ${hostname()} has beaten for ${staleAfterSeconds} s`)
+    if (beating.length === 0)
+      throw new Error(`No worker process of ${hostname()} has beaten for ${staleAfterSeconds} s`)
   } finally {
     await db.close()
   }

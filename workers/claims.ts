@@ -1,5 +1,6 @@
 import { claimJobs } from '@jobyard/db/claim'
 import type { Database } from '@jobyard/db/connect'
+import { withDeadline } from '@jobyard/queues/deadline'
 import { MicroBatch } from '@jobyard/queues/micro-batch'
 import type { Logger } from 'pino'
 import type { Ownership, Run } from './ownership.ts'
@@ -7,6 +8,8 @@ import { pause } from './service.ts'
 
 /** Wait before a claim that failed is repeated, in milliseconds. */
 const repeatAfterMs = 250
+/** Time after which an answer is not waited for any more, in milliseconds: above the time-out of statements. */
+const answerWithinMs = 15_000
 
 /** Thrown to those who wait for a claim when the process stops: their tickets stay where they are. */
 export class ClaimsStoppedError extends Error {
@@ -79,7 +82,7 @@ export class Claims {
   async #claimOnce(ids: string[]): Promise<Run[] | undefined> {
     const { workerId } = this.#ownership
     try {
-      const { alive, jobs } = await claimJobs(this.#sql, workerId, ids)
+      const { alive, jobs } = await withDeadline(claimJobs(this.#sql, workerId, ids), answerWithinMs, 'Claiming')
       this.#failing = !alive
       return alive ? this.#ownership.adopt(jobs, workerId) : undefined
     } catch (error) {

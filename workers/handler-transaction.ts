@@ -1,6 +1,6 @@
-import { isConnectionError, type Sql } from '@jobyard/db/connect'
+import type { Sql } from '@jobyard/db/connect'
 import { settleAttempts } from '@jobyard/db/settle'
-import { CommitUnknownError, type TransactionPool } from '@jobyard/db/transaction'
+import { CommitUnknownError, ConnectionLostError, type TransactionPool } from '@jobyard/db/transaction'
 import type { Run } from './ownership.ts'
 
 /** Thrown out of `ctx.transaction` when the attempt no longer owns its job: nothing was written. */
@@ -46,11 +46,11 @@ export class HandlerTransaction {
         const result = await work(sql)
         await this.#settle(sql, result)
         return result
-      })
+      }, this.#run.signal)
       this.#state = 'settled'
       return output
     } catch (error) {
-      if (error instanceof CommitUnknownError || isConnectionError(error)) this.#state = 'unknown'
+      if (error instanceof CommitUnknownError || error instanceof ConnectionLostError) this.#state = 'unknown'
       throw error
     }
   }

@@ -1,6 +1,7 @@
 import type { Database } from '@jobyard/db/connect'
 import { handBack, type OwnedRun } from '@jobyard/db/requeue'
 import { beat, insertWorker, readOwnedRuns, type WorkerRow } from '@jobyard/db/worker-rows'
+import { withDeadline } from '@jobyard/queues/deadline'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import type { Logger } from 'pino'
 import type { Ownership } from './ownership.ts'
@@ -35,10 +36,10 @@ export class Heartbeat {
 
   /** One beat, then the ownership check. Starts over under a new id if this process was declared dead. */
   async runOnce(): Promise<void> {
-    const { sql, ownership, log } = this.#options
+    const { sql, ownership, leaseMs, log } = this.#options
     const sent = performance.now()
     try {
-      const alive = await beat(sql, ownership.workerId)
+      const alive = await withDeadline(beat(sql, ownership.workerId), leaseMs / 2, 'The heartbeat')
       this.#lastAnswered = sent
       if (alive) await this.#checkOwnership()
       else {
@@ -57,10 +58,10 @@ export class Heartbeat {
 
   /** Cancels what was asked to be cancelled, and gives back rows that are mine but that I know nothing of. */
   async #checkOwnership(): Promise<void> {
-    const { sql, ownership, tickets, log } = this.#options
+    const { sql, ownership, tickets, leaseMs, log } = this.#options
     const unknown: OwnedRun[] = []
     const { workerId } = ownership
-    for (const row of await readOwnedRuns(sql, workerId)) {
+    for (const row of await withDeadline(readOwnedRuns(sql, workerId), leaseMs / 2, 'The ownership check')) {
       const run = ownership.find(row)
       if (run && row.cancelRequested) run.abort('cancelled')
       if (!run && !ownership.isAwaited(row.id)) unknown.push(row)

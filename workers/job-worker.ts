@@ -1,4 +1,4 @@
-import { newId } from '@jobyard/db/ids'
+import { isId, newId } from '@jobyard/db/ids'
 import type { Carrier } from '@jobyard/queues/carrier'
 import type { TicketData, TicketWorker } from '@jobyard/queues/carrier-backend'
 import type { ProbeTarget } from '@jobyard/db/sweep'
@@ -51,20 +51,16 @@ export class JobWorker implements Service {
   }
 
   start(): void {
-    if (this.#worker) return
-    this.#worker = this.#options.carrier.createWorker(this.#options.queue)
-    void this.#worker.startStalledCheckTimer()
     this.#fetch()
   }
 
   /** Stops fetching. Tickets in hand are passed on; jobs that run go on. */
   async stop(): Promise<void> {
     this.#stopping.abort()
-    if (!this.#worker) return
-    await this.#worker.pause(true)
-    await this.#worker.getBackend().disconnectBlocking(false)
+    await this.#worker?.pause(true)
+    await this.#worker?.getBackend().disconnectBlocking(false)
     await Promise.all([...this.#fetchers, ...this.#judging])
-    await this.#worker.close(true)
+    await this.#worker?.close(true)
   }
 
   get #freeSlots(): number {
@@ -73,7 +69,7 @@ export class JobWorker implements Service {
 
   /** Takes up to `wanted` free slots. */
   #reserve(wanted: number): number {
-    const slots = Math.min(wanted, Math.max(this.#freeSlots, 0))
+    const slots = Math.max(Math.min(wanted, this.#freeSlots), 0)
     this.#reserved += slots
     return slots
   }
@@ -104,7 +100,8 @@ export class JobWorker implements Service {
   async #nextTicket(): Promise<Ticket | undefined> {
     const { claims, log, queue } = this.#options
     try {
-      if (claims.open) return await this.#worker?.getNextJob(newId(), { block: true })
+      const worker = await this.#open()
+      if (worker && claims.open) return await worker.getNextJob(newId(), { block: true })
     } catch (error) {
       log.warn({ err: error, queue }, 'Fetching a ticket failed, and is tried again')
     }
@@ -112,18 +109,33 @@ export class JobWorker implements Service {
     return undefined
   }
 
+  /** @returns undefined when the queue was stopped before the carrier could be reached. */
+  async #open(): Promise<TicketWorker | undefined> {
+    if (this.#worker) return this.#worker
+    const opening = this.#options.carrier.openWorker(this.#options.queue)
+    const worker = await Promise.race([opening, aborted(this.#stopping.signal)])
+    if (!worker) {
+      opening.then((late) => late.close(true)).catch(() => {})
+      return undefined
+    }
+    await worker.startStalledCheckTimer()
+    this.#worker = worker
+    return worker
+  }
+
   /** Called with one slot reserved; gives back what it does not use. */
   async #take(ticket: Ticket): Promise<void> {
     const { queue, tickets, log } = this.#options
     const { data } = ticket
-    const slots = 'ids' in data ? 1 + this.#reserve(data.ids.length - 1) : 1
+    const ids = 'ids' in data ? data.ids.filter(isId) : []
+    const slots = 1 + this.#reserve(ids.length - 1)
     try {
       if ('probe' in data) {
         this.#judge(ticket, { queue, priority: data.priority, stamp: data.probe })
         return
       }
-      if (this.#stopping.signal.aborted) await tickets.passOn(queue, data.ids)
-      else await Promise.all([tickets.passOn(queue, data.ids.slice(slots)), this.#claim(data.ids.slice(0, slots))])
+      if (this.#stopping.signal.aborted) await tickets.passOn(queue, ids)
+      else await Promise.all([tickets.passOn(queue, ids.slice(slots)), this.#claim(ids.slice(0, slots))])
       await this.#acknowledge(ticket)
     } catch (error) {
       log.warn(
@@ -156,4 +168,8 @@ export class JobWorker implements Service {
       void this.#running(() => this.#options.runAttempt(run)).finally(() => this.#fetch())
     }
   }
+}
+
+async function aborted(signal: AbortSignal): Promise<undefined> {
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
 }

@@ -15,23 +15,37 @@ export type AttemptOutcome =
 /** Characters of an error's message that are kept. */
 const messageLimit = 2_000
 
+/** Characters of an error's reason that are kept. */
+const reasonLimit = 100
+/** Longest snooze, in milliseconds: ten years. */
+const longestSnoozeMs = 315_576_000_000
+
 /** Turns whatever a handler threw, be it null or hostile, into an outcome. Never throws. */
 export function outcomeOfThrown(thrown: unknown): AttemptOutcome {
-  if (thrown instanceof SnoozeError) return { outcome: 'snoozed', delayMs: thrown.delayMs }
-  const permanent = thrown instanceof PermanentError
-  return {
-    outcome: 'failed',
-    permanent,
-    error: { reason: permanent ? thrown.reason : 'error', message: messageOf(thrown) },
+  try {
+    if (thrown instanceof SnoozeError) return outcomeOfSnooze(thrown.delayMs)
+    const permanent = thrown instanceof PermanentError
+    const reason = permanent ? String(thrown.reason).slice(0, reasonLimit) : 'error'
+    return { outcome: 'failed', permanent, error: { reason, message: messageOf(thrown) } }
+  } catch {
+    return { outcome: 'failed', permanent: false, error: { reason: 'error', message: unreadable } }
   }
 }
+
+function outcomeOfSnooze(delayMs: number): AttemptOutcome {
+  if (Number.isFinite(delayMs)) return { outcome: 'snoozed', delayMs: Math.min(Math.max(delayMs, 0), longestSnoozeMs) }
+  const message = `SnoozeError needs a delay in milliseconds, and got ${delayMs}`
+  return { outcome: 'failed', permanent: true, error: { reason: 'snooze_invalid', message } }
+}
+
+const unreadable = 'The handler threw something that cannot be read'
 
 function messageOf(thrown: unknown): string {
   try {
     const text = thrown instanceof Error ? String(thrown.message) || thrown.name : `The handler threw ${String(thrown)}`
     return text.length > messageLimit ? `${text.slice(0, messageLimit)}…` : text
   } catch {
-    return 'The handler threw something that cannot be read'
+    return unreadable
   }
 }
 

@@ -15,6 +15,8 @@ export interface ReconcilerOptions {
   /** Queues to probe. */
   readonly queues: readonly string[]
   readonly leaseMs: number
+  /** Monotonic clock, in milliseconds. */
+  readonly now?: () => number
   readonly log: Logger
 }
 
@@ -30,11 +32,13 @@ const mirrorDeadlineMs = 2_000
 /** Repairs whatever the record and the world disagree about. Any number of processes may do so at once. */
 export class Reconciler {
   readonly #options: ReconcilerOptions
+  readonly #now: () => number
   #seen = new Map<string, Seen>()
   #lastRead = Number.NEGATIVE_INFINITY
 
   constructor(options: ReconcilerOptions) {
     this.#options = options
+    this.#now = options.now ?? (() => performance.now())
   }
 
   /**
@@ -49,7 +53,7 @@ export class Reconciler {
       this.#seen.clear()
       throw error
     })
-    const now = performance.now()
+    const now = this.#now()
     const interrupted = now - this.#lastRead > leaseMs / 2
     this.#lastRead = now
     const before = interrupted ? new Map<string, Seen>() : this.#seen

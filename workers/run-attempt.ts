@@ -37,7 +37,10 @@ export async function runAttempt(run: Run, deps: AttemptDependencies): Promise<v
   )
   const handled = handler ? callHandler(handler, run, tx, deps) : unknownType(run)
   const ended = await firstOf(run, handled, run.job.timeoutMs)
-  const settled = await settle(run, ended, tx, handler, deps)
+  const settled = await settle(run, ended, tx, handler, deps).catch((error: unknown) => {
+    deps.log.error({ err: error, jobId: run.job.id }, 'An outcome could not be recorded; the job will run again')
+    return 'lost'
+  })
   deps.ownership.forget(run)
   logAttempt(deps.log, run, ended, settled, performance.now() - started)
   await handled
@@ -122,7 +125,8 @@ async function settle(
   if (tx.settled) return 'completed'
   if (!ended) return run.abortCause ?? 'lost'
   const policy = handler?.contract.retry ?? defaultRetryPolicy
-  const settlement = tx.unknown ? retryAfterLostConnection(run) : decide(run.job, ended, policy)
+  const interrupted = tx.unknown && ended.outcome === 'failed'
+  const settlement = interrupted ? retryAfterLostConnection(run) : decide(run.job, ended, policy)
   const settled = await deps.settlements.settle(settlement)
   return settled?.status ?? (tx.settled || tx.unknown ? 'completed' : 'fenced')
 }

@@ -1,11 +1,16 @@
-import { isRowError, type Database } from '@jobyard/db/connect'
+import { errorCode, isConnectionError, type Database } from '@jobyard/db/connect'
 import { settleAttempts, type Settled, type Settlement } from '@jobyard/db/settle'
+import { DeadlineError, withDeadline } from '@jobyard/queues/deadline'
 import { MicroBatch } from '@jobyard/queues/micro-batch'
 import type { Logger } from 'pino'
 import { pause } from './service.ts'
 
 /** Wait before a settlement that got no answer is repeated, in milliseconds. */
 const repeatAfterMs = 250
+/** Outputs in one statement at most, in characters. */
+const batchBytes = 16 * 1_048_576
+/** Time after which an answer is not waited for any more, in milliseconds: above the time-out of statements. */
+const answerWithinMs = 15_000
 
 /** Records how attempts ended: one statement for those that end together, repeated until Postgres answers. */
 export class Settlements {
@@ -16,8 +21,10 @@ export class Settlements {
     this.#log = log
     this.#batch = new MicroBatch<Settlement, Settled | undefined>({
       run: (batch) => this.#settleUntilAnswered(sql, batch),
-      isItemError: isRowError,
+      isItemError: () => true,
       maxWaiting: Number.POSITIVE_INFINITY,
+      weigh: ({ output }) => output?.length ?? 0,
+      maxWeight: batchBytes,
     })
   }
 
@@ -30,8 +37,8 @@ export class Settlements {
     try {
       return await this.#batch.add(settlement)
     } catch (error) {
-      if (!isRowError(error) || settlement.output === undefined) throw error
-      return this.#batch.add(withoutOutput(settlement, error))
+      this.#log.error({ err: error, jobId: settlement.id }, 'An outcome cannot be stored; the job fails instead')
+      return this.#batch.add(notStorable(settlement, error))
     }
   }
 
@@ -43,10 +50,11 @@ export class Settlements {
   async #settleUntilAnswered(sql: Database['sql'], batch: Settlement[]): Promise<(Settled | undefined)[]> {
     for (let failures = 0; ; failures++) {
       try {
-        const settled = new Map((await settleAttempts(sql, batch)).map((row) => [`${row.id} ${row.epoch}`, row]))
+        const rows = await withDeadline(settleAttempts(sql, batch), answerWithinMs, 'Settling')
+        const settled = new Map(rows.map((row) => [`${row.id} ${row.epoch}`, row]))
         return batch.map(({ id, epoch }) => settled.get(`${id} ${epoch}`))
       } catch (error) {
-        if (isRowError(error)) throw error
+        if (!mayPass(error, batch.length)) throw error
         if (failures === 0)
           this.#log.warn({ err: error, jobs: batch.length }, 'Settling failed, and is repeated until Postgres answers')
         await pause(repeatAfterMs)
@@ -55,7 +63,15 @@ export class Settlements {
   }
 }
 
-function withoutOutput({ id, epoch }: Settlement, cause: unknown): Settlement {
-  const message = `Postgres refused the output: ${cause instanceof Error ? cause.message : String(cause)}`
+/** Tells trouble that goes by itself from a batch that can never be settled as it is, which is split. */
+function mayPass(error: unknown, size: number): boolean {
+  const code = errorCode(error)
+  const tooSlow = code === '57014'
+  if (tooSlow) return size === 1
+  return error instanceof DeadlineError || isConnectionError(error) || /^(25|40|53|55|57|58)/.test(code)
+}
+
+function notStorable({ id, epoch }: Settlement, cause: unknown): Settlement {
+  const message = `The outcome cannot be stored: ${cause instanceof Error ? cause.message : String(cause)}`
   return { id, epoch, outcome: 'failed', status: 'failed', error: { reason: 'output_not_storable', message } }
 }

@@ -1,4 +1,5 @@
 import type { Sql } from '@jobyard/db/connect'
+import { PermanentError, SnoozeError } from '@jobyard/queues/errors'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { describeOnBothCarriers, startPlatform, type Platform } from '../testing/platform.ts'
 import { script, scriptedHandler, steps } from '../testing/scripted-handler.ts'
@@ -148,6 +149,13 @@ describeOnBothCarriers('A platform', (kind) => {
       ['10 MB', new Error('x'.repeat(10_000_000))],
       ['NUL and a lone surrogate', new Error('\0 \ud800')],
       ['what BullMQ uses for rate limits', new Error('bullmq:rateLimitExceeded')],
+      [
+        'an error whose reason cannot be read',
+        Object.defineProperty(new PermanentError('x'), 'reason', { get: () => hostile.message }),
+      ],
+      ['a proxy that answers nothing', new Proxy({}, { getPrototypeOf: () => hostile.message as never })],
+      ['a snooze of NaN', new SnoozeError(Number.NaN)],
+      ['an endless snooze', new SnoozeError(Number.POSITIVE_INFINITY)],
       ['what BullMQ uses for delays', Object.assign(new Error('x'), { name: 'DelayedError' })],
     ])('when it throws %s', async (what, thrown) => {
       script(name(`throws ${what}`), steps.throws(thrown))
@@ -209,6 +217,32 @@ describeOnBothCarriers('A platform', (kind) => {
       gate.open()
       await platform.run('echo', { value: 'later' })
       expect(await marks(id)).toBe(0)
+    })
+
+    it('spends an attempt when another server of the handler cannot be reached', async () => {
+      script(name('tx smtp'), (ctx) =>
+        ctx.transaction(async () => {
+          throw Object.assign(new Error('no mail server'), { code: 'ECONNREFUSED' })
+        }),
+      )
+      expect(await run('tx smtp', { maxAttempts: 1 })).toMatchObject({ status: 'failed', attemptsMade: 1 })
+    })
+
+    it('is ended with its attempt, so that it blocks nobody', async () => {
+      script(
+        name('tx hangs'),
+        (ctx) =>
+          ctx.transaction(async (sql) => {
+            await sql`lock table marks`
+            await new Promise(() => {})
+          }),
+        (ctx) => ctx.transaction(async (sql) => sql`lock table marks`.then(() => 'free')),
+      )
+      expect(await run('tx hangs', { timeoutMs: 200, maxAttempts: 2 })).toMatchObject({
+        status: 'completed',
+        output: 'free',
+        attemptsMade: 2,
+      })
     })
 
     it('refuses a second call', async () => {

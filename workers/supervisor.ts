@@ -50,6 +50,8 @@ export interface Workers {
 
 const defaultLeaseMs = 10_000
 const beatsPerLease = 5
+/** Time that each of the last steps of a stop may take, in milliseconds. */
+const lastStepMs = 3_000
 /** Time that aborted handlers get to clean up before their jobs go back to the queue, in milliseconds. */
 const cleanUpMs = 500
 
@@ -113,24 +115,26 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     const handedBack = ownership.size
     ownership.abortAll('handed_back')
     if (handedBack > 0) await pause(cleanUpMs)
-    await settleAndHandBack(nothingNew)
-    await Promise.all([heart.stop(), reports.stop()])
+    const last = (what: string, step: Promise<unknown>) =>
+      withDeadline(step, lastStepMs, what).catch((error: unknown) =>
+        log.error(
+          { err: error },
+          `${what} did not end in time; what is left runs again when this worker is declared dead`,
+        ),
+      )
+    await last('The last tickets', nothingNew)
+    await last('The last settlements', settlements.drained())
+    await last('The last heartbeat', Promise.all([heart.stop(), reports.stop()]))
+    await last('Handing back', handBackEverything())
     await carrier.close() // after the tickets of the jobs that went back
-    await db.close()
+    await last('Closing the database', db.close())
     log.info({ handedBack }, 'workers are down')
   }
 
-  /** If Postgres does not answer, the rows stay: whoever watches will find them orphaned. */
-  const settleAndHandBack = async (nothingNew: Promise<unknown>) => {
-    try {
-      await withDeadline(nothingNew, 5_000, 'The last tickets')
-      await withDeadline(settlements.drained(), 5_000, 'The last settlements')
-      const jobs = await withDeadline(handBack(sql, ownership.workerId), 5_000, 'Handing back')
-      await withDeadline(deleteWorker(sql, ownership.workerId), 5_000, 'Signing off')
-      await tickets.send(jobs)
-    } catch (error) {
-      log.error({ err: error }, 'Jobs could not be handed back; they run again when this worker is declared dead')
-    }
+  const handBackEverything = async () => {
+    const jobs = await handBack(sql, ownership.workerId)
+    await deleteWorker(sql, ownership.workerId)
+    await tickets.send(jobs)
   }
 
   let stopped: Promise<void> | undefined

@@ -133,30 +133,27 @@ describe('A claim', () => {
 })
 
 describe('The reconciler', () => {
-  const reconciler = () => new Reconciler({ sql: record.sql, carrier, tickets, queues, leaseMs, log })
-  const lease = () => new Promise((resolve) => setTimeout(resolve, leaseMs / 2 - 20))
-  async function watch(each: Reconciler, beats: () => Promise<unknown> = async () => {}): Promise<string[]> {
-    const reaped: string[] = []
-    for (let look = 0; look < 4; look++) {
-      reaped.push(...(await each.reap()))
-      await beats()
-      await lease()
-    }
-    return reaped
-  }
+  let clock = 0
+  const reconciler = () => new Reconciler({ sql: record.sql, carrier, tickets, queues, leaseMs, now: () => clock, log })
 
   it('declares dead who gave no sign of life for a lease, and nobody else', async () => {
     const [dead, alive] = [await process(), await process()]
-    expect(await watch(reconciler(), () => alive.heartbeat.runOnce())).toEqual([dead.ownership.workerId])
+    const each = reconciler()
+    for (const expected of [[], [], [dead.ownership.workerId], []]) {
+      expect(await each.reap()).toEqual(expected)
+      await alive.heartbeat.runOnce()
+      clock += leaseMs / 2
+    }
     expect((await readBeats(record.sql)).map(({ id }) => id)).toEqual([alive.ownership.workerId])
   })
 
   it('kills nobody when its own looks were interrupted', async () => {
     await process()
     const each = reconciler()
-    await each.reap()
-    await new Promise((resolve) => setTimeout(resolve, leaseMs * 2))
-    expect(await each.reap()).toEqual([])
+    for (let look = 0; look < 4; look++) {
+      expect(await each.reap()).toEqual([])
+      clock += leaseMs * 2
+    }
   })
 
   it('requeues the jobs of the dead, with tickets', async () => {

@@ -1,0 +1,50 @@
+import { pino } from 'pino'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { openRecord, type TestRecord } from '../testing/record.ts'
+import { claimJobs } from '@jobyard/db/claim'
+import { connect } from '@jobyard/db/connect'
+import { Settlements } from './settlements.ts'
+
+let record: TestRecord
+let worker: string
+beforeAll(async () => {
+  record = await openRecord()
+  worker = await record.addWorker()
+})
+afterAll(() => record.close())
+
+it('lets an outcome that cannot be stored fail alone, whatever the reason', async () => {
+  const settlements = new Settlements(record.sql, pino({ level: 'silent' }))
+  const ids = await Promise.all([1, 2, 3, 4, 5].map(() => record.addJob()))
+  await claimJobs(record.sql, worker, ids)
+  const outputs = ['1', 'no JSON', '3', '{"a":', '5']
+  const settled = await Promise.all(
+    ids.map((id, index) =>
+      settlements.settle({ id, epoch: 1, outcome: 'completed', status: 'completed', output: outputs[index]! }),
+    ),
+  )
+  expect(settled.map((each) => each?.status)).toEqual(['completed', 'failed', 'completed', 'failed', 'completed'])
+  expect(await record.job(ids[1]!)).toMatchObject({ error: { reason: 'output_not_storable' } })
+  const unreadable = { reason: 1n as never, message: 'a reason that JSON does not know' }
+  const [more] = await Promise.all([record.addJob()])
+  await claimJobs(record.sql, worker, [more!])
+  expect(
+    await settlements.settle({ id: more!, epoch: 1, outcome: 'failed', status: 'failed', error: unreadable }),
+  ).toMatchObject({ status: 'failed' })
+})
+
+it('loses no outcome when its connections are cut', async () => {
+  const db = connect(record.url, { applicationName: 'victim' })
+  const settlements = new Settlements(db.sql, pino({ level: 'silent' }))
+  const ids = await Promise.all(Array.from({ length: 20 }, () => record.addJob()))
+  await claimJobs(record.sql, worker, ids)
+  await db.sql`select 1`
+  const settling = Promise.all(
+    ids.map((id) => settlements.settle({ id, epoch: 1, outcome: 'completed', status: 'completed', output: '1' })),
+  )
+  await record.sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'victim'`
+  await settling
+  for (const id of ids) expect(await record.job(id)).toMatchObject({ status: 'completed', attemptsMade: 1 })
+  await settlements.drained()
+  await db.close()
+})
