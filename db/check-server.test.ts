@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
+import { checkSchema } from './check-schema.ts'
 import { checkServer, readServerSettings, serverProblems, type ServerSettings } from './check-server.ts'
 
 let record: TestRecord
@@ -31,4 +32,11 @@ it('refuses to go on with a server that loses commits', async () => {
   const db = connect(record.url, { applicationName: 'test' })
   await expect(checkServer(db.sql)).rejects.toThrow('set synchronous_commit = on')
   await db.close()
+})
+
+it('refuses a database that was not migrated, and names the command', async () => {
+  await record.sql`delete from schema_migrations`
+  await expect(checkSchema(record.sql)).rejects.toThrow('npm run migrate')
+  await record.sql`drop table schema_migrations`
+  await expect(checkSchema(record.sql)).rejects.toThrow('npm run migrate')
 })

@@ -1,3 +1,4 @@
+import { checkSchema } from './check-schema.ts'
 import type { Sql } from './connect.ts'
 
 /** Oldest major version of Postgres that the statements are tested on. */
@@ -49,11 +50,12 @@ export function serverProblems(settings: ServerSettings): string[] {
 }
 
 /**
- * Refuses to go on with a server that would not keep the promise.
+ * Refuses to go on with a server that would not keep the promise, or whose schema is too old.
  *
  * @throws Error with all the problems, one a line.
  */
 export async function checkServer(sql: Sql): Promise<void> {
   const problems = serverProblems(await readServerSettings(sql))
   if (problems.length > 0) throw new Error(problems.join('\n'))
+  await checkSchema(sql)
 }

@@ -77,7 +77,9 @@ describe('When the connection is lost', () => {
       create function dawdle() returns trigger language plpgsql as 'begin perform pg_sleep(10); return null; end';
       create constraint trigger dawdle after insert on marks deferrable initially deferred for each row when (new.id = 99)
       execute function dawdle()`)
-    const told = expect(pool.run((sql) => sql`insert into marks values (99)`)).rejects.toBeInstanceOf(CommitUnknownError)
+    const told = expect(pool.run((sql) => sql`insert into marks values (99)`)).rejects.toBeInstanceOf(
+      CommitUnknownError,
+    )
     const committing = async () =>
       (
         await record.sql`select from pg_stat_activity where application_name = 'victim' and query = 'commit' and state = 'active'`

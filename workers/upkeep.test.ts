@@ -1,6 +1,7 @@
 import { newId } from '@jobyard/db/ids'
 import { claimJobs } from '@jobyard/db/claim'
 import { cancelJob } from '@jobyard/db/cancel'
+import { connect } from '@jobyard/db/connect'
 import { setPaused } from '@jobyard/db/queue-rows'
 import { deleteWorker, readBeats } from '@jobyard/db/worker-rows'
 import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
@@ -8,6 +9,7 @@ import { TicketSender } from '@jobyard/queues/tickets'
 import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
+import { startTcpProxy } from '../testing/tcp-proxy.ts'
 import { Claims } from './claims.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { Ownership, type Run } from './ownership.ts'
@@ -35,10 +37,10 @@ afterAll(async () => {
 })
 
 /** A worker process's memory, entered in the record. */
-async function process() {
+async function process(sql = record.sql) {
   const ownership = new Ownership()
   const heartbeat = new Heartbeat({
-    sql: record.sql,
+    sql,
     ownership,
     tickets,
     describe: { host: 'test', pid: 1, queues, concurrency: 1 },
@@ -46,7 +48,7 @@ async function process() {
     log,
   })
   await heartbeat.register()
-  return { ownership, heartbeat, claims: new Claims(record.sql, ownership, log) }
+  return { ownership, heartbeat, claims: new Claims(sql, ownership, log) }
 }
 const ticketsSent = async () =>
   (await record.sql<{ ids: string[] }[]>`select data->'ids' as ids from bullmq.job where data ? 'ids'`).flatMap(
@@ -92,6 +94,19 @@ describe('The heartbeat', () => {
     answered()
     await heartbeat.runOnce()
     expect([(await record.job(known)).status, (await record.job(awaited)).status]).toEqual(['running', 'queued'])
+  })
+
+  it('aborts what runs when Postgres has not answered for three leases, however silent it is', async () => {
+    const network = await startTcpProxy(record.url)
+    const db = connect(network.url, { applicationName: 'cut off' })
+    const { ownership, heartbeat, claims } = await process(db.sql)
+    const [run] = await claims.claim([await record.addJob()])
+    network.freeze()
+    while (!run?.abortCause) await heartbeat.runOnce().catch(() => {})
+    expect(run.abortCause).toBe('lost')
+    expect(ownership.size).toBe(0)
+    network.close()
+    await db.close()
   })
 
   it('aborts runs that somebody asked to cancel', async () => {
