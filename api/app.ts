@@ -34,8 +34,10 @@ export interface AppDependencies {
 
 /** Largest body of a request, in bytes. */
 const bodyLimit = 1_048_576
+/** Time a client has to send a whole request, in milliseconds. */
+const requestTimeout = 30_000
 
-/** Wires the API; listening is up to the caller. Closing it answers what is under way first. */
+/** Wires the API; listening is up to the caller. Closing it answers what is under way first; who waits for a job gets it as it is. */
 export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> {
   const { db, carrier, catalogue, log, accepting = () => true } = deps
   const tickets = new TicketSender(carrier, (error, count) =>
@@ -49,6 +51,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
+    requestTimeout,
     forceCloseConnections: 'idle',
   })
   app.setValidatorCompiler(validatorCompiler)
@@ -64,9 +67,11 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   registerErrors(app)
   registerAuth(app, deps.adminKey)
   await registerOpenApi(app, deps.version)
+  const finished = new FinishedJobs(db.sql)
+  endWaitingOnClose(app, finished)
   await app.register(jobRoutes, {
     actions,
-    finished: new FinishedJobs(db.sql),
+    finished,
     orm: db.orm,
     cursors: new Cursors(deps.secret),
   })
@@ -76,4 +81,16 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   await app.register(boardRoutes, { sql: db.sql, actions, catalogue, isAdminKey: keyMatcher(deps.adminKey) })
   app.addHook('onClose', () => intake.drained())
   return app
+}
+
+/** While the app closes, nobody waits for a job any longer, and each answer is the last of its connection. */
+function endWaitingOnClose(app: FastifyInstance, finished: FinishedJobs): void {
+  let closing = false
+  app.addHook('preClose', async () => {
+    closing = true
+    finished.release()
+  })
+  app.addHook('onSend', async (_request, reply) => {
+    if (closing) reply.header('connection', 'close')
+  })
 }

@@ -9,13 +9,15 @@ export class FinishedJobs {
   readonly #sql: Database['sql']
   readonly #waiters = new Map<string, Set<() => void>>()
   #looking = false
+  #released = false
 
   constructor(sql: Database['sql']) {
     this.#sql = sql
   }
 
-  /** Resolves when the job has ended, or after `ms` milliseconds. */
+  /** Resolves when the job has ended, after `ms` milliseconds, or at {@link release}. */
   async wait(id: string, ms: number): Promise<void> {
+    if (this.#released) return
     await new Promise<void>((resolve) => {
       const done = () => {
         clearTimeout(timer)
@@ -27,6 +29,12 @@ export class FinishedJobs {
       this.#waiters.set(id, waiters.add(done))
       if (!this.#looking) void this.#look()
     })
+  }
+
+  /** Lets nobody wait any longer, now and later: the process drains. */
+  release(): void {
+    this.#released = true
+    for (const waiters of this.#waiters.values()) for (const done of waiters) done()
   }
 
   #forget(id: string, done: () => void): void {

@@ -26,31 +26,80 @@ export function checkRuntime(version: string): void {
   )
 }
 
-export interface StopOptions {
+/** How a process that works is stopped. */
+export interface Shutdown {
   readonly log: Logger
+  /** How long {@link stop} waits for work under way, in milliseconds. */
+  readonly graceMs: number
   /** Called once, at the first signal or when the parent process is gone. */
   readonly stop: () => Promise<void>
   /** Called at a second signal: wait for nothing any more. */
   readonly hurry: () => void
 }
 
-/** Stops the process in order at SIGTERM, SIGINT, or the loss of its parent, then exits with 0; with 1 if stopping failed. */
-export function stopOnSignals({ log, stop, hurry }: StopOptions): void {
+/** How long a stop may take before the process is ended all the same, in milliseconds. */
+export interface StopLimits {
+  /** Beyond the grace. */
+  readonly afterGraceMs?: number
+  /** After a second signal. */
+  readonly afterHurryMs?: number
+}
+
+/** What signals do to a process: they end it at once with 0 while it starts, and in order once it works. */
+export interface StopSignals {
+  /** To be called when there is something to stop: from now on a signal stops it. */
+  stopWith(shutdown: Shutdown): void
+}
+
+/**
+ * Listens to SIGTERM, SIGINT and the loss of the parent. Call it before anything else is loaded: the first process of a
+ * container ignores signals that it does not listen to, and a parent may be gone before its child has started.
+ *
+ * The process exits with 0 when it has stopped; with 1 if stopping failed or took longer than the limits.
+ */
+export function stopOnSignals({ afterGraceMs = 15_000, afterHurryMs = 5_000 }: StopLimits = {}): StopSignals {
+  let shutdown: Shutdown | undefined
   let stopping = false
   const onSignal = (signal: string) => {
-    if (stopping) return hurry()
+    if (!shutdown) process.exit(0)
+    if (stopping) {
+      endAfter(afterHurryMs, shutdown.log)
+      return shutdown.hurry()
+    }
     stopping = true
-    log.info({ signal }, 'stopping')
-    stop().then(
-      () => process.exit(0),
-      (error: unknown) => {
-        log.fatal({ err: error }, 'stopping failed')
-        process.exit(1)
-      },
-    )
+    shutdown.log.info({ signal }, 'stopping')
+    endAfter(shutdown.graceMs + afterGraceMs, shutdown.log)
+    void stopAndExit(shutdown)
   }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, onSignal)
   process.once('disconnect', () => onSignal('the parent process is gone'))
+  if (process.connected === false) process.exit(0)
+  return {
+    stopWith: (given) => {
+      shutdown = given
+      endOnErrors(given.log)
+    },
+  }
+}
+
+async function stopAndExit({ log, stop }: Shutdown): Promise<void> {
+  try {
+    await stop()
+  } catch (error) {
+    log.fatal({ err: error }, 'stopping failed')
+    process.exit(1)
+  }
+  process.exit(0)
+}
+
+function endAfter(ms: number, log: Logger): void {
+  setTimeout(() => {
+    log.fatal(`stopping took longer than ${ms} ms; this process ends, what it held is found by others`)
+    process.exit(1)
+  }, ms).unref()
+}
+
+function endOnErrors(log: Logger): void {
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {
       log.fatal({ err: error }, `${event}; this process ends, its jobs run again elsewhere`)

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { openSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, statSync } from 'node:fs'
+import { lastWords } from './last-words.ts'
 
 /** Shortest and longest wait before a process that died is started again, in milliseconds. */
 const shortestWaitMs = 1_000
@@ -15,8 +16,17 @@ export interface ChildOptions {
   readonly env: NodeJS.ProcessEnv
   /** Standard output and errors are appended here. */
   readonly logFile: string
+  /** Told what a process that starts waits for, one line per attempt. */
+  readonly onWaiting: (line: string) => void
   /** Told when the process died although nobody stopped it. */
   readonly onDeath: (how: string, restartInMs: number) => void
+}
+
+/** What becomes of one run of the process. */
+interface Run {
+  readonly onReport: (report: unknown) => void
+  /** Called once, also when there was no run because the process could not be made. */
+  readonly onEnd: (how: string) => void
 }
 
 /** One process of the platform, started again when it dies. */
@@ -31,23 +41,25 @@ export class Child {
     this.#options = options
   }
 
-  get pid(): number | undefined {
-    return this.#process?.pid
-  }
-
   /**
    * Starts the process.
    *
    * @returns what it reports once it works.
-   * @throws Error when it ends before that.
+   * @throws Error with the reason from its log when it ends before that.
    */
   async start(): Promise<unknown> {
-    const child = this.#spawn()
-    const died = once(child, 'exit').then(() => {
-      throw new Error(`${this.#options.name} did not start. Its log says why: ${this.#options.logFile}`)
+    const { logFile } = this.#options
+    const logStart = statSync(logFile, { throwIfNoEntry: false })?.size ?? 0
+    const startedAt = performance.now()
+    const { promise: report, resolve, reject } = Promise.withResolvers<unknown>()
+    let works = false
+    this.#run({
+      onReport: (message) => {
+        works = true
+        resolve(message)
+      },
+      onEnd: (how) => (works ? this.#onDeath(how, startedAt) : reject(this.#failedStart(how, logStart))),
     })
-    const [report] = (await Promise.race([once(child, 'message'), died])) as [unknown]
-    child.once('exit', (code, signal) => this.#onExit(code, signal, performance.now()))
     return report
   }
 
@@ -61,29 +73,69 @@ export class Child {
     this.#stopping = true
     clearTimeout(this.#restart)
     const child = this.#process
-    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? 0
+    if (!child?.pid) return 0
+    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
     const ended = once(child, 'exit')
     child.kill('SIGTERM')
     const [code] = (await ended) as [number | null]
     return code
   }
 
+  #run({ onReport, onEnd }: Run): void {
+    try {
+      const child = this.#spawn()
+      this.#process = child
+      child.on('message', (message) =>
+        isWaiting(message) ? this.#options.onWaiting(message.waiting) : onReport(message),
+      )
+      child.once('exit', (code, signal) => onEnd(signal ?? `exit code ${code}`))
+      child.on('error', (error) => {
+        if (!child.pid) onEnd(error.message)
+      })
+    } catch (error) {
+      onEnd(String(error))
+    }
+  }
+
   /** In a process group of its own, so that Ctrl-C reaches only the parent, which stops its children in order. */
   #spawn(): ChildProcess {
     const { file, env, logFile } = this.#options
     const log = openSync(logFile, 'a')
-    this.#process = spawn(process.execPath, [file], { env, detached: true, stdio: ['ignore', log, log, 'ipc'] })
-    return this.#process
+    try {
+      return spawn(process.execPath, [file], { env, detached: true, stdio: ['ignore', log, log, 'ipc'] })
+    } finally {
+      closeSync(log)
+    }
   }
 
-  #onExit(code: number | null, signal: NodeJS.Signals | null, startedAt: number): void {
+  #failedStart(how: string, logStart: number): Error {
+    const { name, logFile } = this.#options
+    const reason = lastWords(readFrom(logFile, logStart)) ?? how
+    return new Error(`${name} did not start: ${reason}\nIts log: ${logFile}`)
+  }
+
+  #onDeath(how: string, startedAt: number): void {
     if (this.#stopping) return
-    this.#waitMs = performance.now() - startedAt > healthyAfterMs ? shortestWaitMs : this.#waitMs
-    this.#options.onDeath(signal ?? `exit code ${code}`, this.#waitMs)
-    this.#restart = setTimeout(() => {
-      const born = performance.now()
-      this.#spawn().once('exit', (nextCode, nextSignal) => this.#onExit(nextCode, nextSignal, born))
-    }, this.#waitMs)
-    this.#waitMs = Math.min(this.#waitMs * 2, longestWaitMs)
+    const waitMs = performance.now() - startedAt > healthyAfterMs ? shortestWaitMs : this.#waitMs
+    this.#options.onDeath(how, waitMs)
+    this.#restart = setTimeout(() => this.#startAgain(), waitMs)
+    this.#waitMs = Math.min(waitMs * 2, longestWaitMs)
+  }
+
+  #startAgain(): void {
+    const startedAt = performance.now()
+    this.#run({ onReport: () => {}, onEnd: (how) => this.#onDeath(how, startedAt) })
+  }
+}
+
+function isWaiting(message: unknown): message is { waiting: string } {
+  return typeof message === 'object' && message !== null && 'waiting' in message && typeof message.waiting === 'string'
+}
+
+function readFrom(file: string, start: number): string {
+  try {
+    return readFileSync(file).subarray(start).toString('utf8')
+  } catch {
+    return ''
   }
 }

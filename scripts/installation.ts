@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { resolve } from 'node:path'
+import { errorCode, isConnectionError } from '@jobyard/db/connect'
 import { readVariable } from '@jobyard/queues/configuration'
 import { migrateAll } from '@jobyard/queues/migrate'
 import { Child } from './child.ts'
@@ -10,6 +11,8 @@ export interface InstallationOptions {
   readonly environment: NodeJS.ProcessEnv
   /** Told what is going on, one line at a time. */
   readonly onProgress: (line: string) => void
+  /** Breaks the start off. */
+  readonly signal?: AbortSignal
 }
 
 /** A whole platform on this machine: Postgres if none was given, one API and one worker process. */
@@ -32,36 +35,33 @@ export interface Installation {
 /**
  * Starts a platform as `npm start` does.
  *
- * @throws Error with one clear line when a part cannot be started; then nothing is left running.
+ * @throws Error with one clear line when a part cannot be started, or the signal's reason when it is broken off; then nothing
+ * is left running.
  */
-export async function startInstallation({ environment, onProgress }: InstallationOptions): Promise<Installation> {
+export async function startInstallation(options: InstallationOptions): Promise<Installation> {
+  const { environment, onProgress, signal = new AbortController().signal } = options
   const home = await openHome(resolve(environment.JOBYARD_HOME || '.jobyard'), environment)
   const givenDatabase = readVariable('DATABASE_URL', environment)
   const redisUrl = readVariable('REDIS_URL', environment)
+  signal.throwIfAborted()
   const postgres = givenDatabase ? undefined : await startPostgres(home, onProgress)
   const databaseUrl = postgres?.url ?? String(givenDatabase)
   try {
+    signal.throwIfAborted()
     onProgress('Bringing the schema up to date')
-    await migrateAll(databaseUrl, redisUrl)
+    await unlessBrokenOff(signal, prepareSchema(databaseUrl, redisUrl))
     const env = {
       ...environment,
       DATABASE_URL: databaseUrl,
       JOBYARD_ADMIN_KEY: home.adminKey,
       JOBYARD_SECRET: home.secret,
     }
-    const child = async (name: 'api' | 'workers') =>
-      new Child({
-        name,
-        file: fileURLToPath(new URL(`../${name}/main.ts`, import.meta.url)),
-        env,
-        logFile: await logFile(home, name),
-        onDeath: (how, ms) =>
-          onProgress(`${name} ended (${how}); starting it again in ${ms / 1_000} s. Log: ${home.folder}/${name}.log`),
-      })
+    const child = async (name: 'api' | 'workers') => openChild(name, { home, env, onProgress })
     const api = await child('api')
     const workers = await child('workers')
+    signal.throwIfAborted()
     onProgress('Starting the API and the workers')
-    const url = await startBoth(api, workers)
+    const url = await startBoth(api, workers, signal)
     return {
       home,
       url,
@@ -88,10 +88,53 @@ async function startPostgres(home: Home, onProgress: (line: string) => void): Pr
   return KeptPostgres.start({ home: home.folder, onProgress })
 }
 
-async function startBoth(api: Child, workers: Child): Promise<string> {
-  const [report, working] = await Promise.allSettled([api.start(), workers.start()])
-  if (report.status === 'fulfilled' && working.status === 'fulfilled')
-    return (report.value as { listening: string }).listening
-  await Promise.all([api.stop(), workers.stop()])
-  throw report.status === 'rejected' ? report.reason : (working as PromiseRejectedResult).reason
+async function prepareSchema(databaseUrl: string, redisUrl: string | undefined): Promise<void> {
+  try {
+    await migrateAll(databaseUrl, redisUrl)
+  } catch (error) {
+    if (!isConnectionError(error)) throw error
+    const { host } = new URL(databaseUrl)
+    throw new Error(`Postgres at ${host} (DATABASE_URL) does not answer: ${errorCode(error)}`, { cause: error })
+  }
+}
+
+interface ChildPlace {
+  readonly home: Home
+  readonly env: NodeJS.ProcessEnv
+  readonly onProgress: (line: string) => void
+}
+
+async function openChild(name: 'api' | 'workers', { home, env, onProgress }: ChildPlace): Promise<Child> {
+  return new Child({
+    name,
+    file: fileURLToPath(new URL(`../${name}/main.ts`, import.meta.url)),
+    env,
+    logFile: await logFile(home, name),
+    onWaiting: (line) => onProgress(`${name}: ${line}`),
+    onDeath: (how, ms) =>
+      onProgress(`${name} ended (${how}); starting it again in ${ms / 1_000} s. Log: ${home.folder}/${name}.log`),
+  })
+}
+
+/** @returns the API's address. @throws the reason of the first that fails; then both are stopped. */
+async function startBoth(api: Child, workers: Child, signal: AbortSignal): Promise<string> {
+  try {
+    const [report] = await unlessBrokenOff(signal, Promise.all([api.start(), workers.start()]))
+    return (report as { listening: string }).listening
+  } catch (error) {
+    await Promise.all([api.stop(), workers.stop()])
+    throw error
+  }
+}
+
+/** Waits for a promise, but no longer than until the signal; what was begun may still happen. */
+async function unlessBrokenOff<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  const { promise: brokenOff, reject } = Promise.withResolvers<never>()
+  const onAbort = () => reject(signal.reason as Error)
+  signal.addEventListener('abort', onAbort)
+  try {
+    return await Promise.race([promise, brokenOff])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
 }

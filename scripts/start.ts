@@ -1,25 +1,31 @@
 import { styleText } from 'node:util'
 import { runProcess } from '@jobyard/queues/process'
-import { startInstallation, type Installation } from './installation.ts'
+import { watchInterrupts } from './demo/interrupts.ts'
+import type { Installation } from './installation.ts'
 
 await runProcess(async () => {
-  let stopping = false
+  const broken = new AbortController()
   let installation: Installation | undefined
-  const onSignal = () => {
-    if (stopping) return installation?.hurry()
-    stopping = true
-    if (installation) void shutDown(installation)
+  watchInterrupts((times) => {
+    if (times > 1) return installation?.hurry()
+    broken.abort(new Error('Broken off'))
+    if (installation) void runProcess(async () => shutDown(installation))
+    else say('Stopping what has started so far.')
+  })
+  try {
+    const { startInstallation } = await import('./installation.ts')
+    installation = await startInstallation({ environment: process.env, onProgress: say, signal: broken.signal })
+  } catch (error) {
+    if (error !== broken.signal.reason) throw error
+    say('Stopped.')
+    process.exit(0)
   }
-  process.on('SIGINT', onSignal)
-  process.on('SIGTERM', onSignal)
-  installation = await startInstallation({ environment: process.env, onProgress: say })
-  if (stopping) return shutDown(installation)
   process.stdout.write(welcome(installation))
 })
 
-async function shutDown(installation: Installation): Promise<void> {
+async function shutDown(installation: Installation | undefined): Promise<void> {
   say('Stopping: running jobs finish first. Once more Ctrl-C hands them back at once.')
-  await installation.stop()
+  await installation?.stop()
   say('Stopped. Nothing is lost: the next start goes on.')
   process.exit(0)
 }

@@ -1,6 +1,7 @@
 import { migrateAll } from '@jobyard/queues/migrate'
 import type { TestProject } from 'vitest/node'
 import { createTemplate, startTestPostgres } from './postgres.ts'
+import { chromium, findOrInstall, redisServer } from './programs.ts'
 import { startTestRedis } from './redis.ts'
 
 declare module 'vitest' {
@@ -30,6 +31,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('postgresAdminUrl', postgres.value.url)
   project.provide('redisUrl', redis.value.url)
   return teardown
+}
+
+/** One after the other: apt-get runs alone. A missing browser fails its own test, a missing Redis all of them. */
+async function installWhatTestsRun(): Promise<void> {
+  await findOrInstall(redisServer)
+  await findOrInstall(chromium).catch(() => {})
 }
 
 async function startPostgres() {

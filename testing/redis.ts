@@ -1,12 +1,13 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { constants, rmSync } from 'node:fs'
-import { access, mkdtemp, rm } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
+import { findOrInstall, redisServer } from './programs.ts'
 
 export interface TestRedisOptions {
   /** Further arguments of redis-server, e.g. `['--appendonly', 'yes']`; they win over the defaults. */
@@ -30,7 +31,7 @@ export interface TestRedis {
  * @throws one line that names the command to run if there is no server, or what the server printed if it does not start.
  */
 export async function startTestRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
-  const program = (await findServer()) ?? (await installServer())
+  const program = await findOrInstall(redisServer)
   const folder = await mkdtemp(join(tmpdir(), 'jobyard-redis-'))
   for (let attempt = 1; ; attempt += 1) {
     const port = options.port ?? (await findFreePort())
@@ -109,39 +110,6 @@ async function succeeds([command = '', ...args]: readonly string[]): Promise<boo
     () => true,
     () => false,
   )
-}
-
-async function findServer(): Promise<string | undefined> {
-  return (await findOnPath('redis-server')) ?? findOnPath('valkey-server')
-}
-
-async function installServer(): Promise<string> {
-  const aptGet = process.getuid?.() === 0 ? await findOnPath('apt-get') : undefined
-  if (!aptGet)
-    throw new Error(
-      'The tests need a Redis server: run `sudo apt-get install redis-server` (macOS: `brew install redis`).',
-    )
-  process.stdout.write('Installing redis-server for the tests: apt-get update, apt-get install redis-server\n')
-  const run = promisify(execFile)
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  await run(aptGet, ['update', '-q'], { env })
-  await run(aptGet, ['install', '-q', '-y', '--no-install-recommends', 'redis-server'], { env })
-  const program = await findServer()
-  if (!program) throw new Error('apt-get installed redis-server, but it is not on the PATH.')
-  return program
-}
-
-async function findOnPath(name: string): Promise<string | undefined> {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/bin', '/usr/local/bin']
-  for (const folder of folders) {
-    const file = join(folder, name)
-    const found = await access(file, constants.X_OK).then(
-      () => true,
-      () => false,
-    )
-    if (found) return file
-  }
-  return undefined
 }
 
 async function findFreePort(): Promise<number> {

@@ -1,0 +1,78 @@
+import { checkServer } from '@jobyard/db/check-server'
+import { connect } from '@jobyard/db/connect'
+import { parseAllowList } from '@jobyard/outbound/address-rules'
+import { createGuardedFetch } from '@jobyard/outbound/guarded-fetch'
+import { awaitServer } from '@jobyard/queues/await-server'
+import { openCarrier } from '@jobyard/queues/carrier'
+import { catalogue } from '@jobyard/queues/catalogue'
+import { createLogger } from '@jobyard/queues/logger'
+import type { StopSignals } from '@jobyard/queues/process'
+import type { Logger } from 'pino'
+import { readConfig } from './config.ts'
+import { createHandlers } from './handlers/index.ts'
+import { startWorkers } from './supervisor.ts'
+import { startWatchdog } from './watchdog.ts'
+
+/** Bounds of every request that a job's input names: a page or an API's answer, not a download. */
+const outboundLimits = { timeoutMs: 30_000, maxBodyBytes: 1_048_576, maxHeaderBytes: 16_384 }
+
+/**
+ * Runs a worker process: waits for its servers, then works until a signal comes.
+ *
+ * @throws Error with one clear line when it cannot start.
+ */
+export async function work(signals: StopSignals): Promise<void> {
+  const config = readConfig(process.env)
+  const log = createLogger('workers', config.LOG_LEVEL)
+  const carrier = openCarrier({
+    redisUrl: config.REDIS_URL,
+    databaseUrl: config.DATABASE_URL,
+    listeners: (config.WORKER_QUEUES ?? catalogue.queues).length,
+    onError: (error) => log.warn({ err: error }, 'The carrier has trouble'),
+  })
+  await awaitDatabase(config.DATABASE_URL, log)
+  await awaitServer({
+    ...(config.REDIS_URL
+      ? { name: 'Redis', variable: 'REDIS_URL', url: config.REDIS_URL }
+      : { name: 'Postgres', variable: 'DATABASE_URL', url: config.DATABASE_URL }),
+    check: () => carrier.check(),
+    log,
+  })
+  const handlers = createHandlers({
+    smtpUrl: config.SMTP_URL,
+    guardedFetch: createGuardedFetch({ allow: parseAllowList(config.OUTBOUND_ALLOW), ...outboundLimits }),
+  })
+
+  const workers = await startWorkers({
+    databaseUrl: config.DATABASE_URL,
+    carrier,
+    handlers,
+    queues: config.WORKER_QUEUES,
+    concurrency: config.WORKER_CONCURRENCY,
+    retention: {
+      completedMs: config.RETENTION_COMPLETED_MS,
+      failedMs: config.RETENTION_FAILED_MS,
+      eventsMs: config.RETENTION_EVENTS_MS,
+    },
+    log,
+  })
+  const graceMs = config.SHUTDOWN_GRACE_MS
+  signals.stopWith({ log, graceMs, stop: () => workers.stop(graceMs), hurry: () => workers.hurry() })
+  startWatchdog()
+  process.send?.({ working: true })
+}
+
+async function awaitDatabase(url: string, log: Logger): Promise<void> {
+  const db = connect(url, { applicationName: 'jobyard-check', max: 1 })
+  try {
+    await awaitServer({
+      name: 'Postgres',
+      variable: 'DATABASE_URL',
+      url,
+      check: () => checkServer(db.sql),
+      log,
+    })
+  } finally {
+    await db.close()
+  }
+}
