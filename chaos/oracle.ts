@@ -42,7 +42,7 @@ export class Client {
 export async function expectEachEndedOnce({ sql }: Database, ids: readonly string[]): Promise<void> {
   const unfinished = async () => {
     const [row] = await sql<{ n: number }[]>`select count(*)::int as n from jobs where finished_at is null`
-    return row!.n
+    return row?.n ?? 0
   }
   while ((await unfinished()) > 0) await new Promise((resolve) => setTimeout(resolve, 100))
   const [jobs] = await sql`

@@ -18,6 +18,7 @@ declare module 'vitest' {
  * DATABASE_URL and REDIS_URL of the environment are not looked at: no test may touch a server that is not its own.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  await installWhatTestsRun()
   const [postgres, redis] = await Promise.allSettled([startPostgres(), startTestRedis()])
   const teardown = async () => {
     if (postgres.status === 'fulfilled') await postgres.value.stop()

@@ -26,11 +26,10 @@ it('lets an outcome that cannot be stored fail alone, whatever the reason', asyn
   expect(settled.map((each) => each?.status)).toEqual(['completed', 'failed', 'completed', 'failed', 'completed'])
   expect(await record.job(ids[1]!)).toMatchObject({ error: { reason: 'output_not_storable' } })
   const unreadable = { reason: 1n as never, message: 'a reason that JSON does not know' }
-  const [more] = await Promise.all([record.addJob()])
-  await claimJobs(record.sql, worker, [more!])
-  expect(
-    await settlements.settle({ id: more!, epoch: 1, outcome: 'failed', status: 'failed', error: unreadable }),
-  ).toMatchObject({ status: 'failed' })
+  const more = await record.addJob()
+  await claimJobs(record.sql, worker, [more])
+  const failed = { id: more, epoch: 1, outcome: 'failed', status: 'failed', error: unreadable } as const
+  expect(await settlements.settle(failed)).toMatchObject({ status: 'failed' })
 })
 
 it('loses no outcome when its connections are cut', async () => {
