@@ -48,9 +48,10 @@ export class TransactionPool {
   run<T>(work: (sql: postgres.Sql) => Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.#limit(async () => {
       signal?.throwIfAborted()
-      const client = this.#take()
+      const client = await this.#begin()
       const onAbort = () => void (client.committing || this.#lose(client))
       signal?.addEventListener('abort', onAbort)
+      if (signal?.aborted) onAbort()
       try {
         return await inTransaction(client, work)
       } finally {
@@ -65,11 +66,17 @@ export class TransactionPool {
     await Promise.all([...this.#all].map(({ sql }) => sql.end({ timeout: 5 })))
   }
 
-  #take(): Client {
-    for (let idle = this.#idle.pop(); idle; idle = this.#idle.pop()) if (!idle.lost) return idle
+  /** Begins on a connection that is idle, or a new one if those turn out to be closed. */
+  async #begin(): Promise<Client> {
+    for (let idle = this.#idle.pop(); idle; idle = this.#idle.pop()) {
+      if (!idle.lost && (await begins(idle))) return idle
+      this.#lose(idle)
+    }
     const client: Client = { sql: this.#open(() => this.#lose(client)), lost: false, committing: false }
     this.#all.add(client)
-    return client
+    if (await begins(client)) return client
+    this.#lose(client)
+    throw new ConnectionLostError('There is no connection to Postgres')
   }
 
   #release(client: Client): void {
@@ -85,11 +92,15 @@ export class TransactionPool {
   }
 }
 
+async function begins({ sql }: Client): Promise<boolean> {
+  return sql`begin`.then(
+    () => true,
+    () => false,
+  )
+}
+
 async function inTransaction<T>(client: Client, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
   const sql = guarded(client)
-  await sql`begin`.catch((error: unknown) => {
-    throw new ConnectionLostError('There is no connection to Postgres', { cause: error })
-  })
   const result = await work(sql).catch(async (error: unknown) => {
     if (client.lost) throw new ConnectionLostError('The connection was lost during the transaction', { cause: error })
     await sql`rollback`.catch(() => {})
