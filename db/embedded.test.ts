@@ -392,7 +392,7 @@ async function killHard(child: ChildProcess): Promise<void> {
 
 /** Returns the pid of a process that is no Postgres, of the server's user. The zombie stays one: its parent became `sleep`. */
 async function spawnBystander(what: 'another program' | 'a zombie'): Promise<number> {
-  const script = what === 'a zombie' ? 'sleep 0 & echo $!; exec sleep 600' : 'echo $$; exec sleep 600'
+  const script = what === 'a zombie' ? 'sleep 0.3 & echo $!; exec sleep 600' : 'echo $$; exec sleep 600'
   const child = spawn('/bin/sh', ['-c', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
     ...(isRoot ? { uid: nobody, gid: nobody } : {}),
