@@ -238,7 +238,7 @@ describeOnBothCarriers('A platform', (kind) => {
           }),
         (ctx) => ctx.transaction(async (sql) => sql`lock table marks`.then(() => 'free')),
       )
-      expect(await run('tx hangs', { timeoutMs: 200, maxAttempts: 2 })).toMatchObject({
+      expect(await run('tx hangs', { timeoutMs: 2_000, maxAttempts: 2 })).toMatchObject({
         status: 'completed',
         output: 'free',
         attemptsMade: 2,
