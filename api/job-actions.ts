@@ -139,10 +139,9 @@ export class JobActions {
     const { catalogue } = this.#options
     const contract = catalogue.get(type)
     if (contract && !contract.internal) return contract
-    const known = catalogue.contracts.filter(({ internal }) => !internal).map((each) => each.type)
     throw new Problem(
       'unknown-job-type',
-      `There is no job type "${type.slice(0, 80)}". Known types: ${known.join(', ')}.`,
+      `There is no job type "${type.slice(0, 80)}". Known types: ${catalogue.types.join(', ')}.`,
       {
         errors: [{ path: 'type', message: 'is not a known job type' }],
       },

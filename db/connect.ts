@@ -30,7 +30,7 @@ export interface ConnectOptions {
 
 /**
  * Every named query has its index. Without this, a statement planned while its table was still small reads the whole of it until
- * the statistics catch up: 0.2 ms a job instead of 0.02, seen with 40,000 jobs in a new table.
+ * the statistics catch up (docs/decisions/0007-indexes-by-marker.md).
  */
 const indexesOnly = { enable_seqscan: 'off' }
 

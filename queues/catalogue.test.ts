@@ -27,24 +27,16 @@ describe('the built-in catalogue', () => {
       expect(z.toJSONSchema(schema, { io })).toMatchObject({ type: 'object', additionalProperties: false })
     }
   })
-
-  it('suggests the types that share a word with an unknown one, or else all', () => {
-    expect(catalogue.suggest('image.resize')).toEqual(['image.thumbnail'])
-    expect(catalogue.suggest('Send_Email')).toEqual(['email.send'])
-    expect(catalogue.suggest('video.cut')).toEqual(catalogue.types)
-    expect(catalogue.suggest('')).toEqual(catalogue.types)
-  })
 })
 
 describe('a catalogue', () => {
   const internal = contract('mail.internal', { queue: 'mail', internal: true })
   const known = createCatalogue([contract('mail.send', { queue: 'mail' }), internal, contract('other')])
 
-  it('finds internal types, but neither lists nor suggests them', () => {
+  it('finds internal types, but does not list them', () => {
     expect(known.get('mail.internal')).toBe(internal)
     expect(known.get('mail')).toBeUndefined()
     expect(known.types).toEqual(['mail.send', 'other'])
-    expect(known.suggest('mail')).toEqual(['mail.send'])
   })
 
   it('lists each queue once', () => {

@@ -14,8 +14,6 @@ export interface Catalogue {
   readonly types: readonly string[]
   /** The contract of a type, internal ones included, or undefined. */
   get(type: string): Contract | undefined
-  /** For the person who wrote an unknown type: those of `types` that share a word with it, or all of them. */
-  suggest(type: string): readonly string[]
 }
 
 /**
@@ -33,19 +31,7 @@ export function createCatalogue(contracts: readonly Contract[]): Catalogue {
     queues: [...new Set(contracts.map((contract) => contract.queue))],
     types,
     get: (type) => byType.get(type),
-    suggest(type) {
-      const words = new Set(wordsOf(type))
-      const related = types.filter((known) => wordsOf(known).some((word) => words.has(word)))
-      return related.length > 0 ? related : types
-    },
   }
-}
-
-function wordsOf(type: string): string[] {
-  return type
-    .toLowerCase()
-    .split(/[^a-z0-9]+/)
-    .filter((word) => word !== '')
 }
 
 /** The types of this installation. A type of your own: add its contract here and its handler in `workers/handlers/index.ts`. */

@@ -85,7 +85,7 @@ async function startProcess(part: 'api' | 'workers', env: Record<string, string>
   }
 }
 
-/** Calls an API process with the admin key. */
+/** Calls an API process with the admin key. The body is `any`: tests look at parts of many shapes. */
 export async function callApi(
   url: string,
   method: 'GET' | 'POST',
