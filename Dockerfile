@@ -7,6 +7,7 @@ FROM node:24.21.0-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY api/package.json api/
+COPY bench/package.json bench/
 COPY chaos/package.json chaos/
 COPY db/package.json db/
 COPY outbound/package.json outbound/

@@ -22,6 +22,8 @@ export interface Row {
   /** Settings and what it records, for the reader of the table. */
   readonly note: string
   readonly values: readonly number[]
+  /** Further figures, one per round, by the heading of their column; shown as medians beside the value. */
+  readonly further?: Readonly<Record<string, readonly number[]>>
 }
 
 /** One table and chart of the results. */
