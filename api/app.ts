@@ -6,13 +6,18 @@ import { TicketSender } from '@jobyard/queues/tickets'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { validatorCompiler } from 'fastify-type-provider-zod'
 import type { Logger } from 'pino'
+import { BatchItems } from './batch-items.ts'
+import type { StreamLimits } from './batch-stream.ts'
+import { BatchStreams } from './batch-streams.ts'
 import { Cursors } from './cursor.ts'
 import { FinishedJobs } from './finished-jobs.ts'
 import { JobActions } from './job-actions.ts'
 import { parseJson } from './parse-json.ts'
 import { keyMatcher, registerAuth } from './plugins/auth.ts'
+import { BodyDeadline } from './plugins/body-deadline.ts'
 import { registerErrors } from './plugins/errors.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { batchRoutes } from './routes/batch.ts'
 import { boardRoutes } from './routes/board.ts'
 import { healthRoutes } from './routes/health.ts'
 import { jobRoutes } from './routes/jobs.ts'
@@ -30,19 +35,24 @@ export interface AppDependencies {
   readonly log: Logger
   /** False while the process is draining. */
   readonly accepting?: () => boolean
+  /** Time a client has to send a whole body, in milliseconds. */
+  readonly bodyTimeoutMs?: number
+  /** Where streams differ from their defaults. */
+  readonly streamLimits?: Partial<StreamLimits>
 }
 
 /** Largest body of a request, in bytes. */
 const bodyLimit = 1_048_576
-/** Time a client has to send a whole request, in milliseconds. */
-const requestTimeout = 30_000
+/** Time a client has to send the head of a request, and then its body, in milliseconds. */
+const requestTimeoutMs = 30_000
 
 /** Wires the API; listening is up to the caller. Closing it answers what is under way first; who waits for a job gets it as it is. */
 export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> {
-  const { db, carrier, catalogue, log, accepting = () => true } = deps
-  const tickets = new TicketSender(carrier, (error, count) =>
-    log.warn({ err: error, tickets: count }, 'Tickets may be lost; a worker will find out'),
-  )
+  const { db, carrier, catalogue, log, accepting = () => true, bodyTimeoutMs = requestTimeoutMs } = deps
+  const tickets = new TicketSender(carrier, {
+    contracts: catalogue.contracts,
+    onLost: (error, count) => log.warn({ err: error, tickets: count }, 'Tickets may be lost; a worker will find out'),
+  })
   const intake = new Intake(db.sql, tickets)
   const actions = new JobActions({ db, carrier, intake, tickets, catalogue })
 
@@ -51,9 +61,10 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
-    requestTimeout,
+    http: { headersTimeout: requestTimeoutMs },
     forceCloseConnections: 'idle',
   })
+  const bodyDeadline = new BodyDeadline(app.server, bodyTimeoutMs)
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(() => (data) => JSON.stringify(data))
   app.removeAllContentTypeParsers()
@@ -68,27 +79,34 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   registerAuth(app, deps.adminKey)
   await registerOpenApi(app, deps.version)
   const finished = new FinishedJobs(db.sql)
-  endWaitingOnClose(app, finished)
+  const items = new BatchItems(actions, intake, log)
+  const streams = new BatchStreams(items, deps.streamLimits)
+  endWaitingOnClose(app, finished, streams)
   await app.register(jobRoutes, {
     actions,
     finished,
     orm: db.orm,
     cursors: new Cursors(deps.secret),
   })
+  await app.register(batchRoutes, { items, streams, bodyDeadline })
   await app.register(jobTypeRoutes, { catalogue })
   await app.register(queueRoutes, { sql: db.sql, actions })
   await app.register(healthRoutes, { sql: db.sql, carrier, accepting })
   await app.register(boardRoutes, { sql: db.sql, actions, catalogue, isAdminKey: keyMatcher(deps.adminKey) })
-  app.addHook('onClose', () => intake.drained())
+  app.addHook('onClose', async () => {
+    await intake.drained()
+    await tickets.flush()
+  })
   return app
 }
 
-/** While the app closes, nobody waits for a job any longer, and each answer is the last of its connection. */
-function endWaitingOnClose(app: FastifyInstance, finished: FinishedJobs): void {
+/** While the app closes, nobody waits for a job any longer, no stream is read on, and each answer is the last of its connection. */
+function endWaitingOnClose(app: FastifyInstance, finished: FinishedJobs, streams: BatchStreams): void {
   let closing = false
   app.addHook('preClose', async () => {
     closing = true
     finished.release()
+    streams.close()
   })
   app.addHook('onSend', async (_request, reply) => {
     if (closing) reply.header('connection', 'close')

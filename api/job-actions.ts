@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { cancelJob } from '@jobyard/db/cancel'
 import type { Database } from '@jobyard/db/connect'
 import { isId, newId } from '@jobyard/db/ids'
-import type { IntakeResult, NewJob } from '@jobyard/db/intake'
+import type { NewJob } from '@jobyard/db/intake'
 import { getAttempts, getJob, type JobRow } from '@jobyard/db/jobs'
 import { promoteJob } from '@jobyard/db/promote'
 import { setPaused } from '@jobyard/db/queue-rows'
@@ -49,13 +49,25 @@ export class JobActions {
    * @throws Problem `unknown-job-type`, `validation-failed` or `idempotency-key-reused`.
    */
   async submit(tenant: string, submission: Submission, idempotencyKey?: string): Promise<Accepted> {
+    const job = this.prepare(tenant, submission, idempotencyKey)
+    const result = await this.#options.intake.accept(job)
+    if (result.kind === 'key-reused') throw reusedKey()
+    const { input, metadata } = submission
+    return { job: viewAccepted(job, input, metadata, result), replayed: result.kind === 'replayed' }
+  }
+
+  /**
+   * Checks a submission against the contract of its type.
+   *
+   * @returns the job, ready for the intake.
+   * @throws Problem `unknown-job-type` or `validation-failed`.
+   */
+  prepare(tenant: string, submission: Submission, idempotencyKey?: string): NewJob {
     const contract = this.#contractOf(submission.type)
     checkInput(contract, submission.input)
-    const job: NewJob = {
-      ...newJob(contract, tenant, submission),
-      idempotency: idempotencyKey === undefined ? undefined : { key: idempotencyKey, requestHash: hashOf(submission) },
-    }
-    return this.#answer(job, submission, await this.#options.intake.accept(job))
+    const idempotency =
+      idempotencyKey === undefined ? undefined : { key: idempotencyKey, requestHash: hashOf(submission) }
+    return newJob(contract, tenant, submission, idempotency)
   }
 
   /**
@@ -147,16 +159,14 @@ export class JobActions {
       },
     )
   }
+}
 
-  #answer(job: NewJob, { input, metadata }: Submission, result: IntakeResult): Accepted {
-    if (result.kind === 'key-reused') {
-      throw new Problem(
-        'idempotency-key-reused',
-        'This Idempotency-Key came with another request before. Use a new key for a new request.',
-      )
-    }
-    return { job: viewAccepted(job, input, metadata, result), replayed: result.kind === 'replayed' }
-  }
+/** The 422 of a key that came with another request before. */
+export function reusedKey(): Problem {
+  return new Problem(
+    'idempotency-key-reused',
+    'This Idempotency-Key came with another request before. Use a new key for a new request.',
+  )
 }
 
 function checkInput(contract: Contract, input: unknown): void {
@@ -165,7 +175,12 @@ function checkInput(contract: Contract, input: unknown): void {
   throw invalid(fieldErrors(parsed.error, 'input'), `input of ${contract.type}`)
 }
 
-function newJob(contract: Contract, tenant: string, submission: Submission): NewJob {
+function newJob(
+  contract: Contract,
+  tenant: string,
+  submission: Submission,
+  idempotency: NewJob['idempotency'],
+): NewJob {
   const { runAt, delayMs, expiresAt } = submission
   return {
     id: newId(),
@@ -182,6 +197,7 @@ function newJob(contract: Contract, tenant: string, submission: Submission): New
     tags: submission.tags,
     metadata: JSON.stringify(submission.metadata),
     internal: contract.internal,
+    idempotency,
   }
 }
 

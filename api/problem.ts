@@ -7,6 +7,7 @@ const kinds = {
   forbidden: [403, 'This key may not do that'],
   'not-found': [404, 'There is no such thing'],
   'method-not-allowed': [405, 'This resource has no such method'],
+  timeout: [408, 'The client took too long'],
   conflict: [409, 'The present state does not allow this'],
   'too-large': [413, 'The body is too large'],
   'unsupported-media-type': [415, 'The body must be JSON'],

@@ -10,7 +10,7 @@ const instant = z.iso
   .describe('RFC 3339')
 
 /** What a client may say about a job. */
-export const submissionFields = {
+const submissionFields = {
   type: z.string().max(255).describe('A name from /v1/job-types'),
   input: z.unknown().describe("Fits the type's input schema"),
   runAt: instant.optional().describe('Not before this moment'),
@@ -27,17 +27,20 @@ export const submissionFields = {
   tags: z.array(z.string().min(1).max(64)).max(20).default([]),
   metadata: z.record(z.string(), z.unknown()).default({}).describe("Kept with the job; the platform doesn't read it"),
 }
-export const submissionSchema = z
-  .strictObject(submissionFields)
-  .refine((job) => job.runAt === undefined || job.delayMs === undefined, {
-    path: ['delayMs'],
-    message: 'cannot be combined with runAt',
-  })
+const saysWhenOnce = (job: { runAt?: string | undefined; delayMs?: number | undefined }) =>
+  job.runAt === undefined || job.delayMs === undefined
+const saysWhenTwice = { path: ['delayMs'], message: 'cannot be combined with runAt' }
+export const submissionSchema = z.strictObject(submissionFields).refine(saysWhenOnce, saysWhenTwice)
 export type Submission = z.output<typeof submissionSchema>
 
 export const idempotencyKeySchema = z
   .string()
   .regex(/^[\x20-\x7e]{1,255}$/, 'must be 1 to 255 printable ASCII characters')
+
+/** One job of a batch. */
+export const batchItemSchema = z
+  .strictObject({ ...submissionFields, idempotencyKey: idempotencyKeySchema.optional() })
+  .refine(saysWhenOnce, saysWhenTwice)
 
 export const errorSchema = z.object({ reason: z.string(), message: z.string() })
 export const attemptSchema = z.object({

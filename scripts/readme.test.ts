@@ -5,7 +5,7 @@ import { checkout, makeFolder, paste, readBlocks, startProgram, type StartedProg
 
 const blocks = readBlocks(await readFile(join(checkout, 'README.md'), 'utf8'))
 const calls = blocks.filter(({ language, text }) => language === 'sh' && text.includes('curl')).map(({ text }) => text)
-const [firstCall = '', laterCall = '', listCall = '', queuesCall = ''] = calls
+const [firstCall = '', laterCall = '', streamCall = '', listCall = '', queuesCall = ''] = calls
 
 /** A start takes about three seconds; on a machine that runs all tests at once, several times that. */
 const longestMs = 60_000
@@ -21,7 +21,8 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-const call = async (lines: string) => JSON.parse(await paste(lines, { folder, host: program.host }))
+const answer = (lines: string) => paste(lines, { folder, host: program.host })
+const call = async (lines: string) => JSON.parse(await answer(lines))
 
 it('The first call answers as the README shows', async () => {
   const shown = JSON.parse(blocks.find(({ language }) => language === 'json')?.text ?? '')
@@ -33,10 +34,14 @@ it('The first call answers as the README shows', async () => {
 it('The other calls do what the README says', async () => {
   const { id } = await call(laterCall)
   expect(await call(laterCall)).toMatchObject({ id, status: 'scheduled', maxAttempts: 3 })
+  const streamed = (await answer(streamCall)).trimEnd().split('\n')
+  expect(streamed.map((line) => JSON.parse(line))).toEqual(
+    [0, 1, 2].map((index) => ({ index, id: expect.any(String) })),
+  )
   expect(await call(listCall)).toMatchObject({ items: [{ id }] })
   const { items } = await call(queuesCall)
   expect(items).toContainEqual(expect.objectContaining({ name: 'default', paused: false }))
-  expect(calls).toHaveLength(4)
+  expect(calls).toHaveLength(5)
 })
 
 it(

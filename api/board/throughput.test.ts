@@ -14,7 +14,7 @@ async function completeMinutesAgo(minutes: number): Promise<string> {
   const [worker, id] = [await record.addWorker(), await record.addJob()]
   await claimJobs(record.sql, worker, [id])
   await settleAttempts(record.sql, [{ id, epoch: 1, outcome: 'completed', status: 'completed', output: '1' }])
-  await record.sql`update jobs set finished_at = finished_at - ${minutes}::int * interval '1 minute' where id = ${id}`
+  await record.sql`update endings set ended_at = ended_at - ${minutes}::int * interval '1 minute' where ${id} = any(job_ids)`
   return id
 }
 

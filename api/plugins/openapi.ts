@@ -17,8 +17,23 @@ export async function registerOpenApi(app: FastifyInstance, version: string): Pr
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
       security: [{ key: [] }],
     },
-    transform: jsonSchemaTransform,
+    transform,
   })
   await app.register(swaggerUi, { routePrefix: '/docs', uiConfig: { persistAuthorization: true } })
   app.get('/openapi.json', { config: { role: 'public' }, schema: { hide: true } }, async () => app.swagger())
+}
+
+/** As {@link jsonSchemaTransform}, which does not know bodies of several content types. */
+const transform: typeof jsonSchemaTransform = (document) => {
+  const content = contentOf(document.schema?.body)
+  if (!content) return jsonSchemaTransform(document)
+  const { schema, url } = jsonSchemaTransform({ ...document, schema: { ...document.schema, body: undefined } })
+  const bodies = Object.entries(content).map(([type, { schema: body }]) => {
+    return [type, { schema: jsonSchemaTransform({ ...document, schema: { body } }).schema.body }]
+  })
+  return { schema: { ...schema, body: { content: Object.fromEntries(bodies) } }, url }
+}
+
+function contentOf(body: unknown): Record<string, { schema: unknown }> | undefined {
+  return (body as { content?: Record<string, { schema: unknown }> } | undefined)?.content
 }

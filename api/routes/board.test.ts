@@ -30,7 +30,7 @@ beforeAll(async () => {
   await ensureQueues(record.sql, catalogue.queues)
   carrier = openCarrier({ databaseUrl: record.url, onError: () => {} })
   await carrier.migrate()
-  const tickets = new TicketSender(carrier, () => {})
+  const tickets = new TicketSender(carrier, { contracts: [], onLost: () => {} })
   intake = new Intake(record.sql, tickets)
   app = Fastify()
   registerErrors(app)

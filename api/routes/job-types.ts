@@ -10,13 +10,17 @@ const jobTypeSchema = z.object({
   output: z.record(z.string(), z.unknown()).describe('JSON Schema'),
   maxAttempts: z.int(),
   timeoutMs: z.int(),
+  batch: z
+    .object({ size: z.int(), maxWaitMs: z.int() })
+    .optional()
+    .describe('Of types whose jobs run together: how many at most, and how long they wait for each other'),
 })
 
 /** What can be submitted. */
 export const jobTypeRoutes: FastifyPluginAsyncZod<{ catalogue: Catalogue }> = async (app, { catalogue }) => {
   const items = catalogue.contracts
     .filter(({ internal }) => !internal)
-    .map(({ type, queue, description, input, output, retry, timeoutMs }) => ({
+    .map(({ type, queue, description, input, output, retry, timeoutMs, batch }) => ({
       type,
       queue,
       description,
@@ -24,6 +28,7 @@ export const jobTypeRoutes: FastifyPluginAsyncZod<{ catalogue: Catalogue }> = as
       output: z.toJSONSchema(output, { io: 'output' }) as Record<string, unknown>,
       maxAttempts: retry.maxAttempts,
       timeoutMs,
+      ...(batch && { batch }),
     }))
 
   app.get(

@@ -8,17 +8,9 @@ import type { Cursors } from '../cursor.ts'
 import type { FinishedJobs } from '../finished-jobs.ts'
 import type { JobActions } from '../job-actions.ts'
 import { viewSummary, type JobView } from '../job-view.ts'
-import { fieldErrors, invalid, problemOf } from '../plugins/errors.ts'
 import { preferredWaitMs } from '../prefer.ts'
 import { Problem } from '../problem.ts'
-import {
-  idempotencyKeySchema,
-  jobSchema,
-  jobSummarySchema,
-  problemSchema,
-  submissionFields,
-  submissionSchema,
-} from '../schemas.ts'
+import { idempotencyKeySchema, jobSchema, jobSummarySchema, problemSchema, submissionSchema } from '../schemas.ts'
 
 export interface JobRoutesOptions {
   readonly actions: JobActions
@@ -30,9 +22,6 @@ export interface JobRoutesOptions {
 const tags = ['jobs']
 const idParams = z.object({ id: z.string() })
 const problem = problemSchema.describe('application/problem+json')
-
-/** Largest body of a batch, in bytes. */
-const batchBodyLimit = 16 * 1_048_576
 
 const listQuery = z.strictObject({
   type: z.string().max(255).optional(),
@@ -49,13 +38,6 @@ const listQuery = z.strictObject({
     .default(50),
   cursor: z.string().max(200).optional(),
 })
-
-const batchAnswerSchema = z.object({
-  items: z.array(
-    z.union([z.object({ index: z.int(), id: z.string() }), z.object({ index: z.int(), problem: problemSchema })]),
-  ),
-})
-type BatchItem = z.output<typeof batchAnswerSchema>['items'][number]
 
 /** Submitting, reading and steering jobs. */
 export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { actions, finished, orm, cursors }) => {
@@ -77,26 +59,6 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { 
       const { job, replayed } = await actions.submit(request.tenant, request.body, key)
       if (replayed) reply.header('idempotency-replayed', 'true')
       return answerAccepted(reply, request.tenant, job, preferredWaitMs(request.headers.prefer))
-    },
-  )
-
-  app.post(
-    '/v1/jobs/batch',
-    {
-      config: { role: 'submitter' },
-      bodyLimit: batchBodyLimit,
-      schema: {
-        tags,
-        operationId: 'submitJobs',
-        summary: 'Submit up to 1,000 jobs',
-        description: 'Each item is accepted or refused on its own, and may carry its own `idempotencyKey`.',
-        body: z.strictObject({ jobs: z.array(z.unknown()).min(1).max(1_000) }),
-        response: { 202: batchAnswerSchema, 422: problem },
-      },
-    },
-    async (request, reply) => {
-      const items = await Promise.all(request.body.jobs.map((item, index) => submitItem(request.tenant, item, index)))
-      return reply.code(202).send({ items })
     },
   )
 
@@ -195,31 +157,6 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { 
     reply.code(202)
     return job
   }
-
-  async function submitItem(tenant: string, item: unknown, index: number): Promise<BatchItem> {
-    try {
-      const { idempotencyKey, ...submission } = parseItem(item)
-      const { job } = await actions.submit(tenant, submission, idempotencyKey)
-      return { index, id: job.id }
-    } catch (error) {
-      const answer = problemOf(error)
-      if (answer.status === 500) app.log.error({ err: error }, answer.message)
-      return { index, problem: answer.toJSON() }
-    }
-  }
-}
-
-const batchItemSchema = z
-  .strictObject({ ...submissionFields, idempotencyKey: idempotencyKeySchema.optional() })
-  .refine((job) => job.runAt === undefined || job.delayMs === undefined, {
-    path: ['delayMs'],
-    message: 'cannot be combined with runAt',
-  })
-
-function parseItem(item: unknown): z.output<typeof batchItemSchema> {
-  const parsed = batchItemSchema.safeParse(item)
-  if (parsed.success) return parsed.data
-  throw invalid(fieldErrors(parsed.error), 'item')
 }
 
 function idempotencyKeyOf(header: string | string[] | undefined): string | undefined {

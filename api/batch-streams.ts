@@ -1,0 +1,53 @@
+import type { Readable } from 'node:stream'
+import { BatchStream, type BatchStreamOptions, type StreamLimits } from './batch-stream.ts'
+
+const defaultLimits: StreamLimits = {
+  maxItems: 100_000,
+  maxLineBytes: 1_048_576,
+  maxBytes: 256 * 1_048_576,
+  idleMs: 30_000,
+  maxUnderWay: 2_000,
+  maxHeldBytes: 16 * 1_048_576,
+}
+
+/** The streams of a process. What may be at the intake they share evenly, so that they never crowd out each other or anybody else. */
+export class BatchStreams {
+  readonly #items: BatchStreamOptions['items']
+  readonly #limits: StreamLimits
+  readonly #open = new Set<BatchStream>()
+  /** Streams that keep the intake busy. */
+  #busy = 0
+  #closed = false
+
+  constructor(items: BatchStreamOptions['items'], limits: Partial<StreamLimits> = {}) {
+    this.#items = items
+    this.#limits = { ...defaultLimits, ...limits }
+  }
+
+  /** Starts to read a stream of jobs. */
+  open(tenant: string, source: Readable): BatchStream {
+    const stream = new BatchStream(source, {
+      tenant,
+      items: this.#items,
+      limits: this.#limits,
+      share: () => 1 / Math.max(this.#busy, 1),
+      onBusy: (busy) => {
+        this.#busy += busy ? 1 : -1
+      },
+    })
+    this.#open.add(stream)
+    void stream.ended.then(() => this.#open.delete(stream))
+    if (this.#closed) stream.close()
+    return stream
+  }
+
+  /** Lets every stream answer what it has handed in and end, those that are opened from now on too. */
+  close(): void {
+    this.#closed = true
+    for (const stream of this.#open) stream.close()
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+}

@@ -1,0 +1,113 @@
+import type { IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import type { BatchItems } from '../batch-items.ts'
+import type { BatchStreams } from '../batch-streams.ts'
+import type { BodyDeadline } from '../plugins/body-deadline.ts'
+import { fieldErrors, invalid } from '../plugins/errors.ts'
+import { Problem } from '../problem.ts'
+import { batchItemSchema, problemSchema } from '../schemas.ts'
+
+export interface BatchRoutesOptions {
+  readonly items: BatchItems
+  readonly streams: BatchStreams
+  readonly bodyDeadline: BodyDeadline
+}
+
+/** Largest body of a batch that is no stream, in bytes. */
+const bodyLimit = 16 * 1_048_576
+/** Time a client has to close a connection on which it was still sending when it got the end of its answers, in milliseconds. */
+const lingerMs = 2_000
+
+const ndjson = 'application/x-ndjson'
+const itemSchema = z.unknown().meta(z.toJSONSchema(batchItemSchema, { io: 'input' }))
+const arraySchema = z.strictObject({ jobs: z.array(itemSchema).min(1).max(1_000) })
+const answerSchema = z.union([
+  z.object({ index: z.int(), id: z.string() }),
+  z.object({ index: z.int(), problem: problemSchema }),
+])
+const problem = problemSchema.describe('application/problem+json')
+
+/** Submitting many jobs in one request: as an array, or as a stream of lines. */
+export const batchRoutes: FastifyPluginAsyncZod<BatchRoutesOptions> = async (app, { items, streams, bodyDeadline }) => {
+  app.addContentTypeParser(ndjson, async (request: FastifyRequest, payload: Readable) => {
+    refuseEncoding(request)
+    return payload
+  })
+
+  app.post(
+    '/v1/jobs/batch',
+    {
+      config: { role: 'submitter' },
+      bodyLimit,
+      schema: {
+        tags: ['jobs'],
+        operationId: 'submitJobs',
+        summary: 'Submit up to 1,000 jobs, or stream up to 100,000',
+        description:
+          'Each item is accepted or refused on its own, and may carry its own `idempotencyKey`. As `application/x-ndjson`, each line ' +
+          'is an item of 1 MiB at most, 256 MiB in all; empty lines do not count. The answers come while you send, so read them: who ' +
+          'does not is not read from either. A stream that is cut short ends with a problem whose index is the first that was not ' +
+          'taken; what was accepted stays accepted.',
+        body: { content: { 'application/json': { schema: arraySchema }, [ndjson]: { schema: itemSchema } } },
+        response: {
+          202: {
+            description: 'An id or a problem per item, in order',
+            content: {
+              'application/json': { schema: z.object({ items: z.array(answerSchema) }) },
+              [ndjson]: { schema: answerSchema },
+            },
+          },
+          408: problem,
+          422: problem,
+          503: problem,
+        },
+      },
+    },
+    async (request, reply) => {
+      if (request.body instanceof Readable) return answerStream(request, reply, request.body)
+      const answers = jobsOf(request.body).map((item, index) => items.submit(request.tenant, index, item))
+      return reply.code(202).send({ items: await Promise.all(answers) })
+    },
+  )
+
+  async function answerStream(request: FastifyRequest, reply: FastifyReply, source: Readable): Promise<FastifyReply> {
+    bodyDeadline.lift(request.raw)
+    reply.raw.once('finish', () => {
+      if (!source.readableEnded || streams.closed) hangUp(request.raw)
+    })
+    const answers = await streams.open(request.tenant, source).begun()
+    return reply.code(202).type(ndjson).send(answers)
+  }
+}
+
+/** Checks again what was checked unless there was no body at all. */
+function jobsOf(body: unknown): unknown[] {
+  const parsed = arraySchema.safeParse(body)
+  if (parsed.success) return parsed.data.jobs
+  throw invalid(fieldErrors(parsed.error))
+}
+
+/** @throws Problem `unsupported-media-type` when the lines are anything but plain UTF-8. */
+function refuseEncoding({ headers }: FastifyRequest): void {
+  const charset = /;\s*charset="?([^\s;"]*)/i.exec(headers['content-type'] ?? '')?.[1] ?? 'utf-8'
+  const encoding = headers['content-encoding'] ?? 'identity'
+  if (/^utf-?8$/i.test(charset) && encoding === 'identity') return
+  throw new Problem('unsupported-media-type', 'Send the lines as UTF-8, without a Content-Encoding.')
+}
+
+/** Closes a connection once everything was answered. While the client is still sending, a reset could take the answers from it. */
+function hangUp(request: IncomingMessage): void {
+  const { socket } = request
+  if (request.readableEnded) {
+    socket.destroySoon()
+    return
+  }
+  request.on('readable', () => request.read())
+  request.once('end', () => socket.destroySoon())
+  socket.end()
+  const timer = setTimeout(() => socket.destroy(), lingerMs)
+  socket.once('close', () => clearTimeout(timer))
+}
