@@ -116,7 +116,7 @@ describe('listBoardJobs', () => {
 
 it('counts finished jobs per minute', async () => {
   const [old] = [await settled('completed'), await settled('completed')]
-  await record.sql`update jobs set finished_at = date_trunc('minute', statement_timestamp()) - interval '70 s' where id = ${old}`
+  await record.sql`update endings set ended_at = date_trunc('minute', statement_timestamp()) - interval '70 s' where ${old} = any(job_ids)`
   const minutes = await countFinishedByMinute(record.sql, 'default', queue, 'completed', 60)
   expect(minutes).toHaveLength(60)
   expect(minutes.filter((each) => each.finished > 0).map((each) => each.finished)).toEqual([1, 1])

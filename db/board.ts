@@ -1,5 +1,7 @@
 import type { Sql } from './connect.ts'
 import type { JobRow } from './jobs.ts'
+import { endedJobs } from './endings.ts'
+import { queuedJobs, runningJobs } from './live.ts'
 import { countLimit, type QueueRow } from './queue-rows.ts'
 import type { TerminalStatus } from './statuses.ts'
 
@@ -52,7 +54,7 @@ export interface FinishedMinute {
   readonly finished: number
 }
 
-type Fragment = ReturnType<typeof finished>
+type Fragment = ReturnType<typeof queuedJobs>
 
 /**
  * Counts every queue's jobs of a tenant. Of each status the first {@link countLimit} rows of the queue are looked at,
@@ -90,13 +92,15 @@ export async function listBoardJobs(
   const order = orderOf(sql, lane)
   const ofTenant = branches(sql, lane, sql`${queue}`).map(
     (branch) =>
-      sql`(select * from (${branch}) as j where j.tenant = ${tenant} order by ${order} limit ${offset + rows}::int)`,
+      sql`(select * from (${branch}) as seen where tenant = ${tenant} order by ${order} limit ${offset + rows}::int)`,
   )
   const all = ofTenant.reduce((left, right) => sql`${left} union all ${right}`)
   return sql<BoardJobRow[]>`
-    with page as materialized (select j.id from (${all}) as j order by ${order} offset ${offset}::int limit ${rows}::int)
+    with page as materialized (
+      select id, row_number() over (order by ${order}) as place from (${all}) as seen order by place offset ${offset}::int limit ${rows}::int
+    )
     select ${columns(sql)}, ${preview(sql, 'input')}, ${preview(sql, 'output')}
-    from page join jobs j on j.id = page.id left join workers w on w.id = j.worker_id order by ${order}`
+    from page join jobs j on j.id = page.id left join workers w on w.id = j.worker_id order by page.place`
 }
 
 /** @returns the tenant's job of this queue, whole, or undefined. */
@@ -117,7 +121,7 @@ export async function listBoardWorkers(sql: Sql, queue: string): Promise<BoardWo
   const since = (column: Fragment) => sql`(extract(epoch from clock_timestamp() - ${column}) * 1000)::float8`
   return sql<BoardWorker[]>`
     select w.id, w.host, w.pid, w.concurrency, ${since(sql`w.started_at`)} as age_ms, ${since(sql`w.beat_at`)} as silent_ms,
-      (select count(*)::int from jobs j where j.worker_id = w.id and j.queue = ${queue}) as running
+      (select count(*)::int from ${runningJobs(sql)} where c.worker_id = w.id and j.queue = ${queue}) as running
     from workers w
     where exists (select from json_array_elements_text(w.queues) as served (queue) where served.queue = ${queue})
     order by w.started_at, w.id`
@@ -137,10 +141,10 @@ export async function countFinishedByMinute(
 ): Promise<FinishedMinute[]> {
   return sql<FinishedMinute[]>`
     select (extract(epoch from minute) * 1000)::float8 as minute_ms, (
-      select count(*)::int from (
-        select j.tenant from jobs j
-        where j.queue = ${queue} and ${finished(sql, status)}
-          and j.finished_at >= minute and j.finished_at < minute + interval '1 minute' limit ${countLimit}
+      select least(coalesce(sum(jobs), 0), ${countLimit})::int from (
+        select e.jobs, e.tenant from endings e
+        where e.queue = ${queue} and e.status = ${status}
+          and e.ended_at >= minute and e.ended_at < minute + interval '1 minute' limit ${countLimit}
       ) as seen where seen.tenant = ${tenant}) as finished
     from generate_series(date_trunc('minute', statement_timestamp()) - (${minutes}::int - 1) * interval '1 minute',
       statement_timestamp(), interval '1 minute') as minute
@@ -149,45 +153,43 @@ export async function countFinishedByMinute(
 
 /** The index scans that a lane is made of; each stops by itself, whatever the tenant. */
 function branches(sql: Sql, lane: BoardLane, queue: Fragment): Fragment[] {
-  return conditionsOf(sql, lane).map(
-    (condition) => sql`
-      select j.id, j.tenant, j.priority, j.ticketed_at, j.started_at, j.run_at, j.finished_at from jobs j
-      where j.queue = ${queue} and ${condition} order by ${orderOf(sql, lane)} limit ${countLimit}`,
-  )
-}
-
-function conditionsOf(sql: Sql, lane: BoardLane): Fragment[] {
   switch (lane) {
     case 'queued':
-      return [sql`j.ticketed_at is not null`]
+      return [
+        sql`select j.id, j.tenant, a.priority, a.ticketed_at as at from ${queuedJobs(sql)}
+          where a.queue = ${queue} order by a.priority, a.ticketed_at limit ${countLimit}`,
+      ]
     case 'running':
-      return [sql`j.worker_id is not null`]
+      return [
+        sql`select j.id, j.tenant, 0 as priority, j.started_at as at from ${runningJobs(sql)}
+          where j.queue = ${queue} order by j.started_at desc limit ${countLimit}`,
+      ]
     case 'due':
-      return [sql`j.run_at is not null and j.status in ('scheduled', 'retrying')`]
+      return [
+        sql`select j.id, j.tenant, 0 as priority, j.due_at as at from jobs j
+          where j.queue = ${queue} and j.due_at is not null order by j.due_at limit ${countLimit}`,
+      ]
     case 'completed':
-      return [finished(sql, 'completed')]
+      return [ended(sql, 'completed', queue)]
     case 'failed':
-      return [finished(sql, 'failed'), finished(sql, 'cancelled')]
+      return [ended(sql, 'failed', queue), ended(sql, 'cancelled', queue)]
   }
 }
 
-/** Names the status as a literal and the predicate of the partial index beside it, so that every plan can use the index. */
-function finished(sql: Sql, status: TerminalStatus) {
-  const literal = { completed: sql`'completed'`, failed: sql`'failed'`, cancelled: sql`'cancelled'` }[status]
-  return sql`j.status = ${literal} and j.finished_at is not null`
+function ended(sql: Sql, status: TerminalStatus, queue: Fragment) {
+  return sql`select member.id, e.tenant, 0 as priority, e.ended_at as at from ${endedJobs(sql)}
+    where e.queue = ${queue} and e.status = ${status} order by e.ended_at desc limit ${countLimit}`
 }
 
 function orderOf(sql: Sql, lane: BoardLane): Fragment {
   switch (lane) {
     case 'queued':
-      return sql`j.priority, j.ticketed_at`
-    case 'running':
-      return sql`j.started_at desc`
     case 'due':
-      return sql`j.run_at`
+      return sql`priority, at`
+    case 'running':
     case 'completed':
     case 'failed':
-      return sql`j.finished_at desc`
+      return sql`at desc`
   }
 }
 

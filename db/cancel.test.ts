@@ -56,8 +56,8 @@ it('races with claims without cancelling what has just started', async () => {
 
 it('promotes what is due, earliest first, and nothing else', async () => {
   const [later, due] = [await record.addJob({ delayMs: 60_000 }), await record.addJob({ delayMs: 60_000 })]
-  await record.sql`update jobs set run_at = statement_timestamp() where id = ${due}`
-  expect(await promoteDue(record.sql)).toEqual([{ id: due, queue: 'default', priority: 0, crashes: 0 }])
+  await record.sql`update jobs set due_at = statement_timestamp() where id = ${due}`
+  expect(await promoteDue(record.sql)).toMatchObject([{ id: due, queue: 'default', crashes: 0, alone: false }])
   expect((await record.job(due)).status).toBe('queued')
   expect((await record.job(later)).status).toBe('scheduled')
 })

@@ -1,5 +1,5 @@
 import type { Sql } from './connect.ts'
-import { terminalEvents } from './outbox.ts'
+import { endings } from './endings.ts'
 import type { JobStatus } from './statuses.ts'
 
 /**
@@ -19,11 +19,11 @@ export async function cancelJob(
       update jobs j set
         status = case when j.status = 'running' then 'running' else 'cancelled' end,
         finished_at = case when j.status = 'running' then null else clock_timestamp() end,
-        ticketed_at = null,
+        ticketed_at = null, due_at = null,
         cancel_requested_at = coalesce(j.cancel_requested_at, clock_timestamp())
       from mine where j.id = mine.id and j.finished_at is null
-      returning j.id, j.tenant, j.status, j.finished_at, j.internal
-    ), event as (${terminalEvents(sql)})
+      returning j.id, j.tenant, j.queue, j.status, j.finished_at, j.internal
+    ), ${endings(sql)}
     select status, true as changed from changed
     union all
     select status, false from jobs where id = ${id} and tenant = ${tenant} and not exists (select from changed)`

@@ -99,7 +99,7 @@ it('cannot take anything once the reaping of its worker is under way', async () 
 it('keeps suspects and ordinary jobs apart', async () => {
   const worker = await record.addWorker()
   const [suspect, ordinary] = [await record.addJob(), await record.addJob()]
-  await record.sql`update jobs set crashes = 2 where id = ${suspect}`
+  await record.suspect(suspect)
   const both = [suspect, ordinary]
   expect((await claimJobs(record.sql, worker, both)).jobs.map((job) => job.id)).toEqual([ordinary])
   expect((await claimJobs(record.sql, worker, both, 'suspect')).jobs).toMatchObject([{ id: suspect, crashes: 2 }])
@@ -107,10 +107,10 @@ it('keeps suspects and ordinary jobs apart', async () => {
 
 it('finds the oldest suspect of its queues, unless they are paused', async () => {
   const older = await record.addJob({ queue: 'suspects' })
-  await record.addJob({ queue: 'suspects' })
+  const younger = await record.addJob({ queue: 'suspects' })
   await ensureQueues(record.sql, ['suspects'])
   expect(await findSuspect(record.sql, ['suspects'])).toBeUndefined()
-  await record.sql`update jobs set crashes = 2 where queue = 'suspects'`
+  for (const id of [younger, older]) await record.suspect(id)
   expect(await findSuspect(record.sql, ['other'])).toBeUndefined()
   expect(await findSuspect(record.sql, ['suspects', 'other'])).toBe(older)
   await setPaused(record.sql, 'suspects', true)

@@ -1,5 +1,7 @@
 import type { Sql } from './connect.ts'
-import { terminalEvents } from './outbox.ts'
+import { plainArray } from './arrays.ts'
+import { queuedJobs, suspectCrashes } from './live.ts'
+import { endings } from './endings.ts'
 
 /** A job that was taken for one attempt. */
 export interface ClaimedJob {
@@ -10,12 +12,11 @@ export interface ClaimedJob {
   readonly input: unknown
   readonly epoch: number
   readonly crashes: number
-  readonly priority: number
   readonly attemptsMade: number
   readonly maxAttempts: number
   readonly timeoutMs: number
-  readonly createdAt: Date
-  readonly startedAt: Date
+  /** Time from the job's creation to this claim, in milliseconds. */
+  readonly waitedMs: number
 }
 
 /** `alive` false: my own row in `workers` is gone, so nothing was taken and nothing is known about the ids. */
@@ -26,15 +27,15 @@ export interface ClaimResult {
 
 /** Claims after which a job is given up: loops of snoozes and hand-backs end here. */
 export const maxClaims = 1_000
-/** Crashes from which on a job runs alone, see {@link claimSuspect}. */
-export const suspectCrashes = 2
-
 /** Which jobs a claim takes: those with fewer than {@link suspectCrashes} crashes, or the others. */
 export type Lane = 'ordinary' | 'suspect'
 
 /**
  * Takes those of `ids` that are queued, not paused, not expired and of this lane, for the worker process `workerId`.
  * Expired rows and rows claimed too often end as failed in the same statement.
+ *
+ * Rows are locked in the order of the ids, which are sorted, so that two claims never wait for each other. The limit tells
+ * the planner that the ids are few, so that it looks them up one by one even in a table that it takes for tiny.
  *
  * @throws the driver's error; the claim may have happened all the same, which the ownership check finds.
  */
@@ -44,32 +45,32 @@ export async function claimJobs(
   ids: readonly string[],
   lane: Lane = 'ordinary',
 ): Promise<ClaimResult> {
-  const rows = await sql<(ClaimedJob & { alive: boolean; status: string | null })[]>`
+  const rows = await sql<(ClaimedJob & { alive: boolean; id: string | null })[]>`
     with me as materialized (select id from workers where id = ${workerId} for key share),
-    candidate as materialized (
-      select j.id from jobs j
-      where j.id = any(${[...ids].toSorted()}::uuid[]) and j.status = 'queued' and exists (select from me)
-        and (j.crashes >= ${suspectCrashes}) = ${lane === 'suspect'}::boolean
-      order by j.id for update of j
-    ),
     changed as (
       update jobs j set
         status = case when ${hopeless(sql)} then 'failed' else 'running' end,
         worker_id = case when ${hopeless(sql)} then null else ${workerId}::uuid end,
         epoch = j.epoch + case when ${hopeless(sql)} then 0 else 1 end,
-        started_at = case when ${hopeless(sql)} then j.started_at else clock_timestamp() end,
+        started_at = case when ${hopeless(sql)} then j.started_at else statement_timestamp() end,
         finished_at = case when ${hopeless(sql)} then clock_timestamp() end,
         error = case when j.expires_at <= statement_timestamp() then ${expiredError}::text::json
           when j.epoch >= ${maxClaims} then ${tooManyClaimsError}::text::json else j.error end,
         ticketed_at = null, progress = null, progress_note = null
-      from candidate
-      where j.id = candidate.id and j.status = 'queued'
-        and not exists (select from queues q where q.name = j.queue and q.paused)
-      returning j.id, j.tenant, j.type, j.queue, j.status, j.input, j.epoch, j.crashes, j.priority, j.attempts_made, j.max_attempts,
+      from (select * from unnest(${plainArray(ids.toSorted())}::text::uuid[]) limit ${ids.length}) as wanted (id)
+      where j.id = wanted.id and j.status = 'queued' and exists (select from me)
+        and (j.crashes >= ${suspectCrashes}) = ${lane === 'suspect'}::boolean
+        and j.queue <> all (array(select name from queues where paused))
+      returning j.id, j.tenant, j.type, j.queue, j.status, j.input, j.epoch, j.crashes, j.attempts_made, j.max_attempts,
         j.timeout_ms, j.internal, j.created_at, j.started_at, j.finished_at
-    ), event as (${terminalEvents(sql)})
-    select exists (select from me) as alive, changed.* from (select) as one left join changed on true`
-  return { alive: rows[0]?.alive ?? false, jobs: rows.filter((row) => row.status === 'running') }
+    ), claim as (
+      insert into claims (worker_id, claimed_at, job_ids)
+      select ${workerId}::uuid, statement_timestamp(), array_agg(id) from changed where status = 'running' having count(*) > 0
+    ), ${endings(sql)}
+    select exists (select from me) as alive, taken.id, tenant, type, queue, input, epoch, crashes, attempts_made, max_attempts, timeout_ms,
+      (extract(epoch from started_at - created_at) * 1000)::int as waited_ms
+    from (select) as one left join changed as taken on taken.status = 'running'`
+  return { alive: rows[0]?.alive ?? false, jobs: rows[0]?.id ? rows : [] }
 }
 
 /**
@@ -78,10 +79,10 @@ export async function claimJobs(
  */
 export async function findSuspect(sql: Sql, queues: readonly string[]): Promise<string | undefined> {
   const [row] = await sql<{ id: string }[]>`
-    select j.id from jobs j
-    where j.queue = any(${[...queues]}::text[]) and j.ticketed_at is not null and j.crashes >= 2
-      and not exists (select from queues q where q.name = j.queue and q.paused)
-    order by j.ticketed_at limit 1`
+    select j.id from ${queuedJobs(sql)}
+    where a.queue = any(${[...queues]}::text[]) and a.suspect
+      and not exists (select from queues q where q.name = a.queue and q.paused)
+    order by a.ticketed_at limit 1`
   return row?.id
 }
 

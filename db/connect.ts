@@ -30,9 +30,9 @@ export interface ConnectOptions {
 
 /**
  * Every named query has its index. Without this, a statement planned while its table was still small reads the whole of it until
- * the statistics catch up (docs/decisions/0007-indexes-by-marker.md).
+ * the statistics catch up (docs/decisions/0007-indexes-by-marker.md). One plan serves every call: planning costs as much as a batch.
  */
-const indexesOnly = { enable_seqscan: 'off' }
+const hotPlans = { enable_seqscan: 'off', plan_cache_mode: 'force_generic_plan' }
 
 /**
  * Opens the pools of one process; connections are made on first use.
@@ -40,7 +40,7 @@ const indexesOnly = { enable_seqscan: 'off' }
  * @param url `postgres://user:password@host:port/database`
  */
 export function connect(url: string, options: ConnectOptions): Database {
-  const { applicationName, max = 8, maxTransactions = 10, statementTimeoutMs = 10_000 } = options
+  const { applicationName, max = 6, maxTransactions = 10, statementTimeoutMs = 10_000 } = options
   const client = (size: number, settings: Record<string, string | number>, onclose = () => {}) =>
     postgres(url, {
       max: size,
@@ -55,7 +55,7 @@ export function connect(url: string, options: ConnectOptions): Database {
         default_transaction_isolation: 'read committed',
       },
     })
-  const sql = client(max, { statement_timeout: statementTimeoutMs, ...indexesOnly })
+  const sql = client(max, { statement_timeout: statementTimeoutMs, ...hotPlans })
   // The check lets Postgres end a statement that waits for a lock when its client has gone.
   const transactions = new TransactionPool(
     (onClose) => client(1, { client_connection_check_interval: '1s' }, onClose),

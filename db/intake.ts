@@ -1,4 +1,6 @@
+import { plainArray, textArray } from './arrays.ts'
 import type { Sql } from './connect.ts'
+import { newArrivals } from './live.ts'
 import type { JobStatus } from './statuses.ts'
 
 /** A validated request, ready to become a row. */
@@ -52,18 +54,20 @@ export async function insertJobs(sql: Sql, batch: readonly NewJob[]): Promise<In
 }
 
 function insert(sql: Sql, batch: readonly NewJob[]) {
-  const column = <T>(pick: (job: NewJob) => T) => batch.map(pick)
+  const jobs = batch.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  const plain = (pick: (job: NewJob) => string | number | undefined) => plainArray(jobs.map((job) => pick(job) ?? null))
+  const text = (pick: (job: NewJob) => string | undefined) => textArray(jobs.map((job) => pick(job) ?? null))
   return sql<Acceptance[]>`
     with item as materialized (
       select *, coalesce(at, statement_timestamp() + delay_ms * interval '1 millisecond') as run_at from unnest(
-        ${column((job) => job.id)}::uuid[], ${column((job) => job.tenant)}::text[], ${column((job) => job.type)}::text[],
-        ${column((job) => job.queue)}::text[], ${column((job) => job.input)}::text[], ${column((job) => job.priority)}::smallint[],
-        ${column((job) => job.runAt?.toISOString() ?? null)}::timestamptz[], ${column((job) => job.delayMs ?? null)}::float8[],
-        ${column((job) => job.expiresAt?.toISOString() ?? null)}::timestamptz[], ${column((job) => job.maxAttempts)}::int[],
-        ${column((job) => job.timeoutMs)}::int[], ${column((job) => JSON.stringify(job.tags))}::text[],
-        ${column((job) => job.metadata)}::text[], ${column((job) => String(job.internal))}::text[],
-        ${column((job) => job.redriveOf ?? null)}::uuid[], ${column((job) => job.idempotency?.key ?? null)}::text[],
-        ${column((job) => job.idempotency?.requestHash ?? null)}::text[]
+        ${plain((job) => job.id)}::text::uuid[], ${text((job) => job.tenant)}::text::text[], ${text((job) => job.type)}::text::text[],
+        ${text((job) => job.queue)}::text::text[], ${text((job) => job.input)}::text::json[], ${plain((job) => job.priority)}::text::smallint[],
+        ${plain((job) => job.runAt?.toISOString())}::text::timestamptz[], ${plain((job) => job.delayMs)}::text::float8[],
+        ${plain((job) => job.expiresAt?.toISOString())}::text::timestamptz[], ${plain((job) => job.maxAttempts)}::text::int[],
+        ${plain((job) => job.timeoutMs)}::text::int[], ${text((job) => (job.tags.length > 0 ? textArray(job.tags) : '{}'))}::text::text[],
+        ${text((job) => job.metadata)}::text::json[], ${plain((job) => String(job.internal))}::text::boolean[],
+        ${plain((job) => job.redriveOf)}::text::uuid[], ${text((job) => job.idempotency?.key)}::text::text[],
+        ${text((job) => job.idempotency?.requestHash)}::text::text[]
       ) as t (id, tenant, type, queue, input, priority, at, delay_ms, expires_at, max_attempts, timeout_ms, tags, metadata,
         internal, redrive_of, key, request_hash)
     ), keyed as (
@@ -72,15 +76,16 @@ function insert(sql: Sql, batch: readonly NewJob[]) {
       from item where key is not null order by tenant, key, id
       on conflict (tenant, key) do nothing
       returning job_id
-    )
-    insert into jobs (id, tenant, type, queue, status, priority, input, metadata, tags, internal, run_at, expires_at, max_attempts,
-      timeout_ms, ticketed_at, redrive_of, created_at)
-    select id, tenant, type, queue, ${initialStatus(sql)}, priority, input::json, metadata::json,
-      case when tags = '[]' then '{}' else array(select json_array_elements_text(tags::json)) end,
-      internal::boolean, run_at, expires_at, max_attempts, timeout_ms,
-      case when run_at > statement_timestamp() then null else statement_timestamp() end, redrive_of, statement_timestamp()
-    from item where key is null or id in (select job_id from keyed) order by id
-    returning id, status, created_at, run_at`
+    ), changed as (
+      insert into jobs (id, tenant, type, queue, status, priority, input, metadata, tags, internal, run_at, due_at, expires_at,
+        max_attempts, timeout_ms, ticketed_at, redrive_of, created_at)
+      select id, tenant, type, queue, ${initialStatus(sql)}, priority, input, metadata, tags::text[], internal, run_at,
+        case when run_at > statement_timestamp() then run_at end, expires_at, max_attempts, timeout_ms,
+        case when run_at > statement_timestamp() then null else statement_timestamp() end, redrive_of, statement_timestamp()
+      from item where key is null or id in (select job_id from keyed)
+      returning id, queue, status, priority, crashes, ticketed_at, created_at, run_at
+    ), ${newArrivals(sql)}
+    select id, status, created_at, run_at from changed`
 }
 
 function initialStatus(sql: Sql) {

@@ -17,7 +17,7 @@ export async function reportProgress(sql: Sql, batch: readonly ProgressReport[])
       select * from unnest(${reports.map((report) => report.id)}::uuid[], ${reports.map((report) => report.epoch)}::int[],
         ${reports.map((report) => report.fraction)}::real[], ${reports.map((report) => report.note)}::text[]) as t (id, epoch, fraction, note)
     ), mine as materialized (
-      select j.id from jobs j join report r on r.id = j.id where j.status = 'running' and j.epoch = r.epoch order by j.id for update of j
+      select j.id from jobs j join report r on r.id = j.id where j.status = 'running' and j.epoch = r.epoch order by j.id for update of j skip locked
     )
     update jobs j set progress = r.fraction, progress_note = r.note
     from mine join report r on r.id = mine.id

@@ -1,5 +1,6 @@
 import type { Sql } from './connect.ts'
-import type { Ticketable } from './requeue.ts'
+import { newArrivals } from './live.ts'
+import { ticketable, type Ticketable } from './requeue.ts'
 
 /** Rows that one call promotes at most. */
 export const promoteLimit = 1_000
@@ -13,12 +14,8 @@ export const promoteLimit = 1_000
 export async function promoteDue(sql: Sql): Promise<Ticketable[]> {
   return sql<Ticketable[]>`
     with due as materialized (
-      select id from jobs where status in ('scheduled', 'retrying') and run_at <= statement_timestamp()
-      order by run_at limit ${promoteLimit} for update skip locked
-    )
-    update jobs j set status = 'queued', ticketed_at = statement_timestamp()
-    from due where j.id = due.id and j.status in ('scheduled', 'retrying')
-    returning j.id, j.queue, j.priority, j.crashes`
+      select id from jobs where due_at <= statement_timestamp() order by due_at limit ${promoteLimit} for update skip locked
+    ), ${queue(sql, sql`j.id in (select id from due)`)}`
 }
 
 /**
@@ -28,8 +25,16 @@ export async function promoteDue(sql: Sql): Promise<Ticketable[]> {
  */
 export async function promoteJob(sql: Sql, tenant: string, id: string): Promise<Ticketable | undefined> {
   const [job] = await sql<Ticketable[]>`
-    update jobs set status = 'queued', ticketed_at = statement_timestamp()
-    where id = ${id} and tenant = ${tenant} and status in ('scheduled', 'retrying')
-    returning id, queue, priority, crashes`
+    with ${queue(sql, sql`j.id = ${id} and j.tenant = ${tenant}`)}`
   return job
+}
+
+/** Queues those of the rows that wait for a time. */
+function queue(sql: Sql, rows: ReturnType<typeof ticketable>) {
+  return sql`changed as (
+      update jobs j set status = 'queued', due_at = null, ticketed_at = statement_timestamp()
+      where ${rows} and j.status in ('scheduled', 'retrying')
+      returning ${ticketable(sql)}, j.status, j.ticketed_at
+    ), ${newArrivals(sql)}
+    select id, queue, priority, type, crashes, alone from changed`
 }

@@ -1,4 +1,6 @@
 import type { Sql } from './connect.ts'
+import { queuedJobs, runningJobs } from './live.ts'
+import type { TerminalStatus } from './statuses.ts'
 
 /** Enters queues that are not known yet. */
 export async function ensureQueues(sql: Sql, names: readonly string[]): Promise<void> {
@@ -40,16 +42,21 @@ export interface QueueCounts extends QueueRow {
 
 /** @returns counts by status for one queue, or for all. */
 export async function countQueues(sql: Sql, name?: string): Promise<QueueCounts[]> {
-  const count = (condition: ReturnType<typeof sql>) =>
-    sql`(select count(*)::int from (select from jobs j where j.queue = q.name and ${condition} limit ${countLimit}) as n)`
-  const finished = (condition: ReturnType<typeof sql>) => count(sql`${condition} and j.finished_at is not null`)
+  const upToLimit = (rows: ReturnType<typeof sql>) =>
+    sql`(select count(*)::int from (${rows} limit ${countLimit}) as n)`
+  const due = (status: ReturnType<typeof sql>) =>
+    upToLimit(sql`select from jobs j where j.queue = q.name and j.due_at is not null and j.status = ${status}`)
+  const ended = (status: TerminalStatus) => sql`(
+    select least(coalesce(sum(jobs), 0), ${countLimit})::int
+    from (select e.jobs from endings e where e.queue = q.name and e.status = ${status} limit ${countLimit}) as n)`
   return sql<QueueCounts[]>`
-    select q.name, q.paused, ${count(sql`j.run_at is not null and j.status = 'scheduled'`)} as scheduled, ${count(sql`j.ticketed_at is not null`)} as queued, ${count(sql`j.worker_id is not null`)} as running,
-      ${count(sql`j.run_at is not null and j.status = 'retrying'`)} as retrying, ${finished(sql`j.status = 'completed'`)} as completed, ${finished(sql`j.status = 'failed'`)} as failed,
-      ${finished(sql`j.status = 'cancelled'`)} as cancelled,
+    select q.name, q.paused, ${due(sql`'scheduled'`)} as scheduled,
+      ${upToLimit(sql`select from ${queuedJobs(sql)} where a.queue = q.name`)} as queued,
+      ${upToLimit(sql`select from ${runningJobs(sql)} where j.queue = q.name`)} as running, ${due(sql`'retrying'`)} as retrying,
+      ${ended('completed')} as completed, ${ended('failed')} as failed, ${ended('cancelled')} as cancelled,
       (select extract(epoch from statement_timestamp() - min(oldest)) * 1000 from (
-        select (select j.ticketed_at from jobs j where j.queue = q.name and j.priority = priority and j.ticketed_at is not null
-          order by j.ticketed_at limit 1) as oldest
-        from generate_series(0, 9) as priority) as by_priority)::float8 as oldest_ready_ms
+        select (select a.ticketed_at from ${queuedJobs(sql)} where a.queue = q.name and a.priority = lane.priority
+          order by a.ticketed_at limit 1) as oldest
+        from generate_series(0, 9) as lane (priority)) as by_priority)::float8 as oldest_ready_ms
     from queues q where ${name === undefined ? sql`true` : sql`q.name = ${name}`} order by q.name`
 }

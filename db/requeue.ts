@@ -1,12 +1,22 @@
+import { plainArray } from './arrays.ts'
 import type { Sql } from './connect.ts'
-import { terminalEvents } from './outbox.ts'
+import { newArrivals, runningJobs } from './live.ts'
+import { endings } from './endings.ts'
 
 /** A queued job that wants a ticket. */
 export interface Ticketable {
   readonly id: string
   readonly queue: string
   readonly priority: number
+  readonly type: string
   readonly crashes: number
+  /** Whether it goes in a ticket of its own: it has failed, or crashed its process, before. */
+  readonly alone: boolean
+}
+
+/** Columns of a {@link Ticketable}, of the table `j` that a statement has just changed. */
+export function ticketable(sql: Sql) {
+  return sql`j.id, j.queue, j.priority, j.type, j.crashes, j.crashes > 0 or j.attempts_made > 0 as alone`
 }
 
 /** A claim that a process knows about. */
@@ -26,10 +36,10 @@ export const maxCrashes = 3
  */
 export async function handBack(sql: Sql, workerId: string, runs?: readonly OwnedRun[]): Promise<Ticketable[]> {
   const only = runs
-    ? sql`and (j.id, j.epoch) in (select * from unnest(${runs.map((run) => run.id)}::uuid[], ${runs.map((run) => run.epoch)}::int[]))`
+    ? sql`and (j.id, j.epoch) in (select * from unnest(${plainArray(runs.map((run) => run.id))}::text::uuid[], ${plainArray(runs.map((run) => run.epoch))}::text::int[]))`
     : sql``
   return requeue(sql, {
-    rows: sql`select j.id, j.worker_id from jobs j where j.worker_id = ${workerId} ${only} order by j.id for update of j`,
+    rows: sql`select j.id, j.worker_id from ${runningJobs(sql)} where c.worker_id = ${workerId} ${only} order by j.id for update of j`,
     stillMine: sql`j.worker_id = ${workerId}`,
     crashed: false,
   })
@@ -42,14 +52,14 @@ export async function handBack(sql: Sql, workerId: string, runs?: readonly Owned
 export async function requeueOrphans(sql: Sql): Promise<Ticketable[]> {
   return requeue(sql, {
     rows: sql`
-      select j.id, j.worker_id from jobs j where j.worker_id is not null and not exists (select from workers w where w.id = j.worker_id)
+      select j.id, j.worker_id from ${runningJobs(sql)} where not exists (select from workers w where w.id = c.worker_id)
       limit 1000 for update of j skip locked`,
     stillMine: sql`not exists (select from workers w where w.id = j.worker_id)`,
     crashed: true,
   })
 }
 
-type Fragment = ReturnType<typeof terminalEvents>
+type Fragment = ReturnType<typeof endings>
 
 /** The one way out of `running` back to `queued`: a pending cancellation and the third crash end the job instead. */
 async function requeue(
@@ -70,14 +80,14 @@ async function requeue(
         ticketed_at = case when ${next} = 'queued' then statement_timestamp() end,
         worker_id = null
       from candidate where j.id = candidate.id and j.status = 'running' and ${stillMine}
-      returning j.id, j.tenant, j.queue, j.status, j.priority, j.crashes, j.epoch, j.attempts_made, j.internal, j.started_at,
+      returning ${ticketable(sql)}, j.tenant, j.status, j.ticketed_at, j.epoch, j.attempts_made, j.internal, j.started_at,
         j.finished_at, candidate.worker_id
     ), attempt as (
       insert into attempts (job_id, epoch, tenant, attempt, outcome, worker_id, started_at, finished_at)
       select id, epoch, tenant, attempts_made + 1, ${crashed ? 'crashed' : 'handed_back'}, worker_id, started_at, clock_timestamp()
       from changed
-    ), event as (${terminalEvents(sql)})
-    select id, queue, priority, crashes, status from changed`
+    ), ${newArrivals(sql)}, ${endings(sql)}
+    select id, queue, priority, type, crashes, alone, status from changed`
   return changed.filter((job) => job.status === 'queued')
 }
 

@@ -34,7 +34,6 @@ describe('A completed attempt', () => {
       status: 'completed',
       output: { a: 1 },
       attemptsMade: 1,
-      workerId: null,
       error: null,
     })
     expect((await record.job(id)).finishedAt).toBeInstanceOf(Date)

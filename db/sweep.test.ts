@@ -5,14 +5,14 @@ import { findProbeTargets, sweepLost, type ProbeTarget } from './sweep.ts'
 let record: TestRecord
 beforeEach(async () => {
   record ??= await openRecord()
-  await record.sql`truncate jobs`
+  await record.sql`truncate jobs, arrivals`
 })
 afterAll(() => record.close())
 
 /** Stores a queued job that got its ticket so many seconds ago. */
 async function ticketed(secondsAgo: number, overrides = {}): Promise<string> {
   const id = await record.addJob(overrides)
-  await record.sql`update jobs set ticketed_at = statement_timestamp() - ${secondsAgo} * interval '1 second' where id = ${id}`
+  await record.ageTicket(id, secondsAgo)
   return id
 }
 async function target(priority = 0): Promise<ProbeTarget> {
@@ -33,7 +33,9 @@ it('re-tickets what was ticketed longer than the margin before the stamp', async
   await ticketed(3)
   await ticketed(60, { priority: 1 })
   await ticketed(60, { queue: 'other' })
-  expect(await sweepLost(record.sql, await target())).toEqual([{ id: lost, queue: 'default', priority: 0, crashes: 0 }])
+  expect(await sweepLost(record.sql, await target())).toEqual([
+    { id: lost, queue: 'default', priority: 0, type: 'echo', crashes: 0, alone: false },
+  ])
   expect(await sweepLost(record.sql, await target())).toEqual([])
 })
 
@@ -46,7 +48,7 @@ it('looks only at what came after the last proven stamp', async () => {
 
 it('leaves suspects alone: they have no tickets to lose', async () => {
   const id = await ticketed(60)
-  await record.sql`update jobs set crashes = 2 where id = ${id}`
+  await record.suspect(id)
   expect(await findProbeTargets(record.sql, ['default'])).toEqual([])
   expect(await sweepLost(record.sql, await target())).toEqual([])
 })

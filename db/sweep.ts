@@ -1,5 +1,6 @@
 import type { Sql } from './connect.ts'
-import type { Ticketable } from './requeue.ts'
+import { newArrivals, queuedJobs } from './live.ts'
+import { ticketable, type Ticketable } from './requeue.ts'
 
 /** Rows that one call re-tickets at most. */
 export const sweepLimit = 1_000
@@ -23,8 +24,8 @@ export async function findProbeTargets(sql: Sql, queues: readonly string[]): Pro
     select queue, priority::int, statement_timestamp()::text as stamp
     from unnest(${[...queues]}::text[]) as queue, generate_series(0, 9) as priority
     where exists (
-      select from jobs j where j.queue = queue.queue and j.priority = priority.priority and j.crashes < 2
-        and j.ticketed_at < statement_timestamp() - ${sweepMarginMs}::float8 * interval '1 millisecond')`
+      select from ${queuedJobs(sql)} where a.queue = queue.queue and a.priority = priority.priority and not a.suspect
+        and a.ticketed_at < statement_timestamp() - ${sweepMarginMs}::float8 * interval '1 millisecond')`
 }
 
 /**
@@ -38,12 +39,14 @@ export async function sweepLost(sql: Sql, target: ProbeTarget, after = '-infinit
   const margin = sql`${sweepMarginMs}::float8 * interval '1 millisecond'`
   return sql<Ticketable[]>`
     with lost as materialized (
-      select id from jobs
-      where queue = ${target.queue} and priority = ${target.priority} and crashes < 2
-        and ticketed_at < ${target.stamp}::text::timestamptz - ${margin} and ticketed_at >= ${after}::text::timestamptz - ${margin}
-      order by ticketed_at limit ${sweepLimit} for update skip locked
-    )
-    update jobs j set ticketed_at = statement_timestamp()
-    from lost where j.id = lost.id and j.status = 'queued'
-    returning j.id, j.queue, j.priority, j.crashes`
+      select j.id from ${queuedJobs(sql)}
+      where a.queue = ${target.queue} and a.priority = ${target.priority} and not a.suspect
+        and a.ticketed_at < ${target.stamp}::text::timestamptz - ${margin} and a.ticketed_at >= ${after}::text::timestamptz - ${margin}
+      order by a.ticketed_at limit ${sweepLimit} for update of j skip locked
+    ), changed as (
+      update jobs j set ticketed_at = statement_timestamp()
+      from lost where j.id = lost.id and j.status = 'queued'
+      returning ${ticketable(sql)}, j.status, j.ticketed_at
+    ), ${newArrivals(sql)}
+    select id, queue, priority, type, crashes, alone from changed`
 }

@@ -1,4 +1,5 @@
 import type { Sql } from './connect.ts'
+import { runningJobs } from './live.ts'
 import type { OwnedRun } from './requeue.ts'
 
 /** What a worker process tells about itself. */
@@ -33,7 +34,7 @@ export interface OwnedRow extends OwnedRun {
 /** @returns every running job that belongs to the worker process. */
 export async function readOwnedRuns(sql: Sql, workerId: string): Promise<OwnedRow[]> {
   return sql<OwnedRow[]>`
-    select id, epoch, cancel_requested_at is not null as cancel_requested from jobs where worker_id = ${workerId}`
+    select j.id, j.epoch, j.cancel_requested_at is not null as cancel_requested from ${runningJobs(sql)} where c.worker_id = ${workerId}`
 }
 
 /** The number that a worker process counts up with every heartbeat. */

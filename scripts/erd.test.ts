@@ -21,5 +21,5 @@ it('The drawing links what has no foreign key', () => {
 })
 
 it('The table of indexes shows their predicates', () => {
-  expect(document).toContain('| jobs | jobs_ready | queue, priority, ticketed_at | `ticketed_at is not null` |')
+  expect(document).toContain('| jobs | jobs_due | due_at | `due_at is not null` |')
 })

@@ -21,6 +21,9 @@ const links: readonly Link[] = [
   { from: 'idempotency_keys.job_id', to: 'jobs.id', line: '|o..o|' },
   { from: 'jobs.redrive_of', to: 'jobs.id', line: '|o..o{' },
   { from: 'jobs.worker_id', to: 'workers.id', line: '|o..o{' },
+  { from: 'claims.worker_id', to: 'workers.id', line: '|o..o{' },
+  { from: 'arrivals.queue', to: 'queues.name', line: '||..o{' },
+  { from: 'endings.queue', to: 'queues.name', line: '|o..o{' },
   { from: 'jobs.queue', to: 'queues.name', line: '||..o{' },
 ]
 

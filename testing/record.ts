@@ -1,8 +1,10 @@
 import { connect, type Database } from '@jobyard/db/connect'
+import { endings } from '@jobyard/db/endings'
 import { newId } from '@jobyard/db/ids'
 import { insertJobs, type NewJob } from '@jobyard/db/intake'
 import type { JobRow } from '@jobyard/db/jobs'
 import { ensureQueues } from '@jobyard/db/queue-rows'
+import type { TerminalStatus } from '@jobyard/db/statuses'
 import { insertWorker } from '@jobyard/db/worker-rows'
 import { inject } from 'vitest'
 import { createDatabase } from './postgres.ts'
@@ -21,6 +23,12 @@ export interface TestRecord {
   job(id: string): Promise<StoredJob>
   attempts(id: string): Promise<{ outcome: string; attempt: number }[]>
   events(id: string): Promise<string[]>
+  /** Makes a queued job look as if it had its ticket so much longer. */
+  ageTicket(id: string, seconds: number): Promise<void>
+  /** Makes a queued job look as if it had crashed its process twice. */
+  suspect(id: string): Promise<void>
+  /** Makes a queued job look as if it had ended so long ago. */
+  end(id: string, status: TerminalStatus, secondsAgo: number): Promise<void>
   close(): Promise<void>
 }
 
@@ -69,6 +77,22 @@ export async function openRecord(): Promise<TestRecord> {
     },
     attempts: async (id) => sql`select outcome, attempt from attempts where job_id = ${id} order by epoch`,
     events: async (id) => (await sql`select type from outbox where job_id = ${id}`).map((row) => row.type as string),
+    ageTicket: async (id, seconds) => {
+      await sql`update arrivals set ticketed_at = ticketed_at - ${seconds} * interval '1 second' where ${id} = any(job_ids)`
+      await sql`update jobs set ticketed_at = ticketed_at - ${seconds} * interval '1 second' where id = ${id}`
+    },
+    suspect: async (id) => {
+      await sql`update arrivals set suspect = true where ${id} = any(job_ids)`
+      await sql`update jobs set crashes = 2 where id = ${id}`
+    },
+    end: async (id, status, secondsAgo) => {
+      await sql`
+        with changed as (
+          update jobs set status = ${status}, ticketed_at = null, finished_at = statement_timestamp() - ${secondsAgo} * interval '1 second'
+          where id = ${id} returning id, tenant, queue, status, finished_at, internal
+        ), ${endings(sql)} select`
+      await sql`update endings set ended_at = ended_at - ${secondsAgo} * interval '1 second' where ${id} = any(job_ids)`
+    },
     close: async () => {
       await db.close()
       await database.drop()

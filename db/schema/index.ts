@@ -1,4 +1,7 @@
+export { arrivals } from './arrivals.ts'
 export { attempts } from './attempts.ts'
+export { claims } from './claims.ts'
+export { endings } from './endings.ts'
 export { githubActivity } from './github-activity.ts'
 export { idempotencyKeys } from './idempotency-keys.ts'
 export { jobs } from './jobs.ts'
