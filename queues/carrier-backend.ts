@@ -1,12 +1,19 @@
 import type { Job, JobsOptions, WorkerOptions } from 'bullmq'
 
-/** What a BullMQ job holds: ids of jobs, or a probe's stamp. */
-export type TicketData = { readonly ids: readonly string[] } | { readonly probe: string; readonly priority: number }
+/** Ids of jobs. `whole`: they are of one batched type, and claimed together by whoever gets the ticket. */
+export interface JobTicket {
+  readonly ids: readonly string[]
+  readonly whole?: boolean
+}
 
-/** What we use of a BullMQ worker: it fetches by hand, and has no processor. */
+/** What a BullMQ job holds: ids of jobs, or a probe's stamp. */
+export type TicketData = JobTicket | { readonly probe: string; readonly priority: number }
+
+/** What we use of a `FetchingWorker`. */
 export interface TicketWorker {
   waitUntilReady(): Promise<unknown>
   getNextJob(token: string, options: { block: boolean }): Promise<Job<TicketData> | undefined>
+  acknowledge(ticket: Job<TicketData>, fetchNext: boolean): Promise<Job<TicketData> | undefined>
   startStalledCheckTimer(): Promise<void>
   pause(doNotWaitActive: boolean): Promise<void>
   close(force: boolean): Promise<void>

@@ -35,3 +35,23 @@ it('makes a catalogue of contracts, each type once', () => {
   expect(catalogue.queues).toEqual(['default'])
   expect(() => createCatalogue([one, one, defineJob({ type: 'one', ...shapes })])).toThrow('Two contracts')
 })
+
+it('fills in the policy of a batched type; an ordinary one has none', () => {
+  expect(defineJob({ type: 'a', ...shapes }).batch).toBeUndefined()
+  expect(defineJob({ type: 'a', ...shapes, batch: { size: 100 } }).batch).toEqual({ size: 100, maxWaitMs: 0 })
+  expect(defineJob({ type: 'a', ...shapes, batch: { size: 1_000, maxWaitMs: 1_000 } }).batch).toEqual({
+    size: 1_000,
+    maxWaitMs: 1_000,
+  })
+})
+
+it.each([
+  [{ size: 0 }, 'batch.size of a must be a whole number from 1 to 1000, and is 0'],
+  [{ size: 1_001 }, 'batch.size'],
+  [{ size: 1.5 }, 'batch.size'],
+  [{ size: Number.NaN }, 'batch.size'],
+  [{ size: 1, maxWaitMs: -1 }, 'batch.maxWaitMs'],
+  [{ size: 1, maxWaitMs: 1_001 }, 'batch.maxWaitMs of a must be a whole number from 0 to 1000, and is 1001'],
+])('refuses the batch %j', (batch, message) => {
+  expect(() => defineJob({ type: 'a', ...shapes, batch })).toThrow(message)
+})

@@ -17,6 +17,7 @@ export class Intake {
     this.#batch = new MicroBatch<NewJob, IntakeResult>({
       run: (jobs) => this.#commit(sql, jobs),
       isItemError: isRowError,
+      lanes: 2,
       weigh: (job) => job.input.length + job.metadata.length,
       maxWeight: batchBytes,
       maxWaitingWeight: waitingBytes,
@@ -45,7 +46,9 @@ export class Intake {
       const result = results[index]
       return result?.kind === 'accepted' && result.status === 'queued'
     })
-    void this.#tickets.send(ready.map(({ id, queue, priority }) => ({ id, queue, priority, crashes: 0 })))
+    void this.#tickets.send(
+      ready.map(({ id, type, queue, priority }) => ({ id, type, queue, priority, crashes: 0, alone: false })),
+    )
     return results
   }
 }

@@ -1,15 +1,14 @@
 import {
   Queue,
-  Worker,
   createPostgresBackend,
   runMigrations,
-  type JobProgress,
   type PgPool,
   type PostgresConnectionOptions,
   type PostgresQueueBackend,
 } from 'bullmq'
 import pg from 'pg'
 import type { CarrierBackend, TicketData, TicketQueue, TicketWorker } from './carrier-backend.ts'
+import { FetchingWorker } from './fetching-worker.ts'
 
 type PostgresQueue = Queue<
   TicketData,
@@ -21,7 +20,6 @@ type PostgresQueue = Queue<
   PostgresQueueBackend,
   PostgresConnectionOptions
 >
-type PostgresWorker = Worker<TicketData, unknown, string, PostgresQueueBackend, JobProgress, PostgresConnectionOptions>
 
 const schema = 'bullmq'
 /** Connections of one process that carry statements. */
@@ -56,13 +54,12 @@ export class PostgresCarrier implements CarrierBackend {
   }
 
   createWorker(name: string, options: Parameters<CarrierBackend['createWorker']>[1]): TicketWorker {
-    const worker: PostgresWorker = new Worker(
+    return new FetchingWorker<PostgresQueueBackend, PostgresConnectionOptions>(
       name,
       null,
       { ...options, connection: this.#pool as PgPool },
       createPostgresBackend,
     )
-    return worker
   }
 
   async migrate(): Promise<void> {

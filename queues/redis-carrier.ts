@@ -1,6 +1,7 @@
-import { Queue, Worker } from 'bullmq'
+import { Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 import type { CarrierBackend, TicketQueue, TicketWorker } from './carrier-backend.ts'
+import { FetchingWorker } from './fetching-worker.ts'
 
 const prefix = 'jobyard'
 
@@ -14,6 +15,7 @@ export class RedisCarrier implements CarrierBackend {
     this.#connection = new Redis(url, {
       maxRetriesPerRequest: null,
       connectTimeout: 5_000,
+      enableAutoPipelining: true,
       retryStrategy: (times) => Math.min(times * 50, 1_000),
     })
     this.#connection.on('error', onError)
@@ -24,7 +26,7 @@ export class RedisCarrier implements CarrierBackend {
   }
 
   createWorker(name: string, options: Parameters<CarrierBackend['createWorker']>[1]): TicketWorker {
-    return new Worker(name, null, { ...options, prefix, connection: this.#connection })
+    return new FetchingWorker(name, null, { ...options, prefix, connection: this.#connection })
   }
 
   async migrate(): Promise<void> {}

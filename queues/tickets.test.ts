@@ -1,61 +1,32 @@
-import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
-import type { Carrier } from './carrier.ts'
-import { idsPerTicket, packTickets, sendDeadlineMs, TicketSender } from './tickets.ts'
 import { sweepMarginMs } from '@jobyard/db/sweep'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { z } from 'zod'
+import type { Carrier, TicketToSend } from './carrier.ts'
+import { defineJob, longestBatchWaitMs } from './define-job.ts'
+import { sendDeadlineMs, TicketSender } from './tickets.ts'
 
-const job = fc.record({
-  id: fc.uuid(),
-  queue: fc.constantFrom('a', 'b'),
-  priority: fc.integer({ min: 0, max: 9 }),
-  crashes: fc.integer({ min: 0, max: 2 }),
-})
+const shapes = { description: 'test', input: z.unknown(), output: z.unknown() }
+const patient = defineJob({ type: 'patient', ...shapes, batch: { size: 3, maxWaitMs: 100 } })
+const quick = defineJob({ type: 'quick', ...shapes, batch: { size: 3, maxWaitMs: 10 } })
+const contracts = [patient, quick]
+const job = (id: string, type = 'any') => ({ id, queue: 'a', type, priority: 0, crashes: 0, alone: false })
 
-describe('Packing', () => {
-  it('gives every job exactly one ticket of its queue and priority, suspects none, and those that crashed once one alone', () => {
-    fc.assert(
-      fc.property(fc.uniqueArray(job, { selector: ({ id }) => id, maxLength: 100 }), (jobs) => {
-        const byId = new Map(jobs.map((each) => [each.id, each]))
-        const packed: string[] = []
-        for (const [queue, tickets] of packTickets(jobs)) {
-          for (const { data, priority } of tickets) {
-            const ids = 'ids' in data ? data.ids : []
-            expect(ids.length).toBeGreaterThan(0)
-            expect(ids.length).toBeLessThanOrEqual(idsPerTicket)
-            for (const id of ids) expect(byId.get(id)).toMatchObject({ queue, priority })
-            if (ids.some((id) => byId.get(id)?.crashes === 1)) expect(ids).toHaveLength(1)
-            packed.push(...ids)
-          }
-        }
-        expect(packed.toSorted()).toEqual(
-          jobs
-            .filter(({ crashes }) => crashes < 2)
-            .map(({ id }) => id)
-            .toSorted(),
-        )
-      }),
-    )
-  })
-
-  it('never uses a ticket id twice', () => {
-    const jobs = Array.from({ length: 20 }, (_, n) => ({ id: String(n), queue: 'a', priority: 0, crashes: 1 }))
-    const ids = [...packTickets(jobs), ...packTickets(jobs)].flatMap(([, tickets]) => tickets.map(({ id }) => id))
-    expect(new Set(ids).size).toBe(40)
-  })
+it('A send has a deadline that leaves a ticket the longest wait before, below the margin of the sweep', () => {
+  expect(longestBatchWaitMs + sendDeadlineMs).toBeLessThan(sweepMarginMs)
 })
 
 describe('Sending', () => {
-  it('has a deadline below the margin of the sweep', () => {
-    expect(sendDeadlineMs).toBeLessThan(sweepMarginMs)
-  })
-
   it('never throws, and tells what may be lost', async () => {
     const lost: [string, number][] = []
     const broken = { add: () => Promise.reject(new Error('down')) } as unknown as Carrier
-    const sender = new TicketSender(broken, (error, tickets) => lost.push([error.message, tickets]))
-    await sender.send([{ id: '1', queue: 'a', priority: 0, crashes: 0 }])
+    const sender = new TicketSender(broken, {
+      contracts,
+      onLost: (error, tickets) => lost.push([error.message, tickets]),
+    })
+    await sender.send([job('1')])
     await sender.send([])
-    await sender.passOn('a', [])
+    await sender.passOn('a', { ids: [] })
+    await sender.flush()
     expect(lost).toEqual([['down', 1]])
   })
 
@@ -63,12 +34,63 @@ describe('Sending', () => {
     const lost: string[] = []
     const answers: (() => void)[] = []
     const silent = { add: () => new Promise<void>((resolve) => answers.push(resolve)) } as unknown as Carrier
-    const sender = new TicketSender(silent, (error) => lost.push(error.message))
-    const sends = Array.from({ length: 300 }, () => sender.passOn('a', ['1']))
+    const sender = new TicketSender(silent, { contracts, onLost: (error) => lost.push(error.message) })
+    const sends = Array.from({ length: 300 }, () => sender.passOn('a', { ids: ['1'] }))
     await Promise.all(sends.slice(256))
     expect(lost).toHaveLength(44)
     expect(lost[0]).toContain('has not answered 256 sends')
     for (const answer of answers) answer()
     await Promise.all(sends)
+  })
+})
+
+describe('Holding', () => {
+  const sent: TicketToSend['data'][] = []
+  const carrier = {
+    add: async (_queue: string, tickets: TicketToSend[]) => void sent.push(...tickets.map(({ data }) => data)),
+  } as unknown as Carrier
+  let sender: TicketSender
+  beforeEach(() => {
+    vi.useFakeTimers()
+    sent.length = 0
+    sender = new TicketSender(carrier, { contracts, onLost: (error) => expect.unreachable(error.message) })
+  })
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  it('sends a ticket that is not full when its time is up', async () => {
+    await sender.send([job('1', 'patient')])
+    await vi.advanceTimersByTimeAsync(99)
+    await sender.send([job('2', 'patient')])
+    expect(sent).toEqual([])
+    await vi.advanceTimersByTimeAsync(1)
+    expect(sent).toEqual([{ ids: ['1', '2'], whole: true }])
+  })
+
+  it('sends a ticket at once when it is full', async () => {
+    await sender.send([job('1', 'patient'), job('2', 'patient')])
+    await sender.send([job('3', 'patient'), job('4', 'patient')])
+    expect(sent).toEqual([{ ids: ['1', '2', '3'], whole: true }])
+  })
+
+  it('sends each type in its own time, and ordinary ones at once', async () => {
+    await sender.send([job('1', 'patient'), job('2', 'quick'), job('3')])
+    expect(sent).toEqual([{ ids: ['3'] }])
+    await vi.advanceTimersByTimeAsync(10)
+    expect(sent.slice(1)).toEqual([{ ids: ['2'], whole: true }])
+    await vi.advanceTimersByTimeAsync(90)
+    expect(sent.slice(2)).toEqual([{ ids: ['1'], whole: true }])
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('sends everything when it is flushed', async () => {
+    await sender.send([job('1', 'patient'), job('2', 'quick')])
+    await sender.flush()
+    expect(sent).toEqual([
+      { ids: ['1'], whole: true },
+      { ids: ['2'], whole: true },
+    ])
+    expect(vi.getTimerCount()).toBe(0)
   })
 })

@@ -41,7 +41,7 @@ export async function startTestPostgres(): Promise<TestPostgres> {
   const server = await startEmbeddedPostgres({
     home,
     initdbArgs: ['--no-sync'],
-    settings: { max_connections: '400' },
+    settings: { max_connections: '400', shared_preload_libraries: 'pg_stat_statements' },
   }).catch(async (error: unknown) => {
     await rm(home, { recursive: true, force: true })
     throw error

@@ -8,6 +8,8 @@ import { pause } from './service.ts'
 
 /** Wait before a claim that failed is repeated, in milliseconds. */
 const repeatAfterMs = 250
+/** Jobs in one statement, beyond a single ticket that has more. */
+const maxJobs = 500
 /** Time after which an answer is not waited for any more, in milliseconds: above the time-out of statements. */
 const answerWithinMs = 15_000
 
@@ -29,7 +31,11 @@ export class Claims {
     this.#sql = sql
     this.#ownership = ownership
     this.#log = log
-    this.#batch = new MicroBatch<readonly string[], Run[]>({ run: (tickets) => this.#claim(tickets), maxSize: 100 })
+    this.#batch = new MicroBatch<readonly string[], Run[]>({
+      run: (tickets) => this.#claim(tickets),
+      weigh: (ids) => ids.length,
+      maxWeight: maxJobs,
+    })
   }
 
   /** False while claims fail: nobody should fetch a ticket then. */

@@ -1,4 +1,5 @@
 import type { Database } from '@jobyard/db/connect'
+import { deleteSpentClaims } from '@jobyard/db/live'
 import { handBack, type OwnedRun } from '@jobyard/db/requeue'
 import { beat, insertWorker, readOwnedRuns, type WorkerRow } from '@jobyard/db/worker-rows'
 import { withDeadline } from '@jobyard/queues/deadline'
@@ -61,6 +62,7 @@ export class Heartbeat {
     const { sql, ownership, tickets, leaseMs, log } = this.#options
     const unknown: OwnedRun[] = []
     const { workerId } = ownership
+    await withDeadline(deleteSpentClaims(sql, workerId), leaseMs / 2, 'Deleting spent claims')
     for (const row of await withDeadline(readOwnedRuns(sql, workerId), leaseMs / 2, 'The ownership check')) {
       const run = ownership.find(row)
       if (run && row.cancelRequested) run.abort('cancelled')

@@ -1,18 +1,19 @@
 import { isId, newId } from '@jobyard/db/ids'
 import type { Carrier } from '@jobyard/queues/carrier'
-import type { TicketData, TicketWorker } from '@jobyard/queues/carrier-backend'
+import type { JobTicket, TicketData, TicketWorker } from '@jobyard/queues/carrier-backend'
 import type { ProbeTarget } from '@jobyard/db/sweep'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import type { Job } from 'bullmq'
 import pLimit from 'p-limit'
 import type { Logger } from 'pino'
+import type { Attempts } from './attempts.ts'
 import type { Claims } from './claims.ts'
 import type { Run } from './ownership.ts'
 import type { ProbeJudge } from './probe-judge.ts'
 import { pause, type Service } from './service.ts'
 
 /** Tickets that one queue's worker has in hand at most, between fetch and acknowledgement. */
-const maxFetchers = 64
+const maxFetchers = 512
 /** Time between the fetch of a ticket and its claim that a probe allows for, in milliseconds. */
 const inHandMs = 1_000
 /** Wait after a fetch that failed, in milliseconds. */
@@ -24,30 +25,38 @@ export interface JobWorkerOptions {
   readonly queue: string
   /** Jobs at once. */
   readonly concurrency: number
+  /** Jobs of one ticket that are claimed as a whole, at most; 1 where there are no batched types. */
+  readonly batchSize: number
   readonly carrier: Carrier
   readonly claims: Claims
   readonly tickets: TicketSender
   readonly probes: ProbeJudge
-  readonly runAttempt: (run: Run) => Promise<void>
+  readonly attempts: Pick<Attempts, 'group' | 'execute'>
   readonly log: Logger
 }
 
 /**
  * Serves one queue: fetches a ticket only with a free slot in hand, claims as many of its jobs as there are slots, sends the
- * rest on, acknowledges the ticket, and runs the jobs. Concurrency counts jobs, never tickets.
+ * rest on, acknowledges the ticket, and runs the jobs. Concurrency counts jobs, never tickets. A ticket of a batched type is
+ * claimed whole, so that the last one may exceed the concurrency by less than a batch.
  */
 export class JobWorker implements Service {
   readonly #options: JobWorkerOptions
   readonly #running: ReturnType<typeof pLimit>
+  /** Jobs that run together with others. */
+  #inBatches = 0
   readonly #fetchers = new Set<Promise<void>>()
-  readonly #judging = new Set<Promise<void>>()
+  readonly #judging = new Set<Promise<unknown>>()
   readonly #stopping = new AbortController()
   #worker: TicketWorker | undefined
   #reserved = 0
+  /** Jobs that the next ticket will have, as far as one can tell: as many slots are in hand when it is fetched. */
+  #expectation: number
 
   constructor(options: JobWorkerOptions) {
     this.#options = options
     this.#running = pLimit(options.concurrency)
+    this.#expectation = options.batchSize
   }
 
   start(): void {
@@ -64,36 +73,57 @@ export class JobWorker implements Service {
   }
 
   get #freeSlots(): number {
-    return this.#options.concurrency - this.#running.activeCount - this.#running.pendingCount - this.#reserved
+    const { activeCount, pendingCount } = this.#running
+    return this.#options.concurrency - activeCount - pendingCount - this.#inBatches - this.#reserved
   }
 
-  /** Takes up to `wanted` free slots. */
-  #reserve(wanted: number): number {
-    const slots = Math.max(Math.min(wanted, this.#freeSlots), 0)
+  /**
+   * Takes as many free slots as the next ticket is expected to need, or none; fewer only if no other fetcher is at work, since
+   * a ticket that is taken in parts goes round several times.
+   *
+   * @param others fetchers at work beside the one that asks.
+   */
+  #reserve(others: number): number {
+    const wanted = Math.min(this.#expected, this.#options.concurrency)
+    const free = this.#freeSlots
+    const slots = free >= wanted ? wanted : others === 0 ? Math.max(free, 0) : 0
     this.#reserved += slots
     return slots
   }
 
+  /** Follows the size of tickets up at once and down slowly. */
+  #expect(size: number): void {
+    this.#expectation = Math.max(size, this.#expectation - 1 / 64, 1)
+  }
+
+  get #expected(): number {
+    return Math.ceil(this.#expectation)
+  }
+
   /** Starts one more fetcher if there is room; each that finds a ticket starts the next, so idle queues have one. */
   #fetch(): void {
-    if (this.#stopping.signal.aborted || this.#fetchers.size >= maxFetchers || this.#freeSlots <= 0) return
-    const fetcher = this.#fetchWhileThereAreTickets().finally(() => {
+    if (this.#stopping.signal.aborted || this.#fetchers.size >= maxFetchers) return
+    const slots = this.#reserve(this.#fetchers.size)
+    if (slots === 0) return
+    const fetcher = this.#fetchWhileThereAreTickets(slots).finally(() => {
       this.#fetchers.delete(fetcher)
       if (this.#fetchers.size === 0) this.#fetch()
     })
     this.#fetchers.add(fetcher)
   }
 
-  async #fetchWhileThereAreTickets(): Promise<void> {
-    while (!this.#stopping.signal.aborted && this.#reserve(1) === 1) {
-      const ticket = await this.#nextTicket()
-      if (ticket) {
-        this.#fetch()
-        await this.#take(ticket)
-      } else {
-        this.#reserved -= 1
+  async #fetchWhileThereAreTickets(inHand: number): Promise<void> {
+    for (
+      let slots = inHand;
+      slots > 0 && !this.#stopping.signal.aborted;
+      slots = this.#reserve(this.#fetchers.size - 1)
+    ) {
+      let ticket = await this.#nextTicket()
+      if (!ticket) {
+        this.#reserved -= slots
         if (this.#fetchers.size > 1) return
       }
+      while (ticket) [ticket, slots] = await this.#take(ticket, slots)
     }
   }
 
@@ -123,20 +153,33 @@ export class JobWorker implements Service {
     return worker
   }
 
-  /** Called with one slot reserved; gives back what it does not use. */
-  async #take(ticket: Ticket): Promise<void> {
-    const { queue, tickets, log } = this.#options
+  /**
+   * @param reserved slots in hand; those that the ticket does not need are given back.
+   * @returns the next ticket, fetched while this one was acknowledged, and the slots in hand for it.
+   */
+  async #take(ticket: Ticket, reserved: number): Promise<[Ticket | undefined, number]> {
+    const { queue, log } = this.#options
     const { data } = ticket
-    const ids = 'ids' in data ? data.ids.filter(isId) : []
-    const slots = 1 + this.#reserve(ids.length - 1)
+    const jobs: JobTicket = 'ids' in data ? { ...data, ids: data.ids.filter(isId) } : { ids: [] }
+    this.#expect(jobs.ids.length)
+    const room = reserved + Math.max(this.#freeSlots, 0)
+    let slots = jobs.whole ? jobs.ids.length : Math.min(jobs.ids.length, room)
+    this.#reserved += slots - reserved
+    this.#fetch()
     try {
       if ('probe' in data) {
         this.#judge(ticket, { queue, priority: data.priority, stamp: data.probe })
-        return
+        return [undefined, 0]
       }
-      if (this.#stopping.signal.aborted) await tickets.passOn(queue, ids)
-      else await Promise.all([tickets.passOn(queue, ids.slice(slots)), this.#claim(ids.slice(0, slots))])
-      await this.#acknowledge(ticket)
+      await this.#claim(jobs, slots)
+      this.#reserved -= slots
+      slots = this.#stopping.signal.aborted ? 0 : this.#reserve(this.#fetchers.size - 1)
+      const next = await this.#acknowledge(ticket, slots > 0)
+      if (next) {
+        const inHand = slots
+        slots = 0
+        return [next, inHand]
+      }
     } catch (error) {
       log.warn(
         { err: error, queue, ticket: ticket.id },
@@ -146,6 +189,7 @@ export class JobWorker implements Service {
       this.#reserved -= slots
       this.#fetch()
     }
+    return [undefined, 0]
   }
 
   /** Judges beside the fetching, without a slot: tickets that were fetched before the probe are being claimed still. */
@@ -153,20 +197,36 @@ export class JobWorker implements Service {
     const { probes, log, queue } = this.#options
     const judged = pause(inHandMs, this.#stopping.signal)
       .then(() => (this.#stopping.signal.aborted ? 0 : probes.judge(target)))
-      .then(() => this.#acknowledge(probe))
+      .then(() => this.#acknowledge(probe, false))
       .catch((error: unknown) => log.warn({ err: error, queue }, 'A probe was not judged; it will come again'))
       .finally(() => this.#judging.delete(judged))
     this.#judging.add(judged)
   }
 
-  async #acknowledge(ticket: Ticket): Promise<void> {
-    await ticket.moveToCompleted(undefined, ticket.token ?? '', false)
+  async #acknowledge(ticket: Ticket, fetchNext: boolean): Promise<Ticket | undefined> {
+    return this.#worker?.acknowledge(ticket, fetchNext)
   }
 
-  async #claim(ids: readonly string[]): Promise<void> {
-    for (const run of await this.#options.claims.claim(ids)) {
-      void this.#running(() => this.#options.runAttempt(run)).finally(() => this.#fetch())
+  /** Claims the first jobs of a ticket, one for each slot, and sends the rest on; all of it when this worker stops. */
+  async #claim(jobs: JobTicket, slots: number): Promise<void> {
+    const { queue, tickets, claims, attempts } = this.#options
+    if (this.#stopping.signal.aborted) return tickets.passOn(queue, jobs)
+    const [runs] = await Promise.all([
+      claims.claim(jobs.ids.slice(0, slots)),
+      tickets.passOn(queue, { ids: jobs.ids.slice(slots) }),
+    ])
+    for (const group of attempts.group(runs)) void this.#execute(group).finally(() => this.#fetch())
+  }
+
+  async #execute(group: Run[]): Promise<void> {
+    const { attempts } = this.#options
+    if (group.length === 1) {
+      await this.#running(() => attempts.execute(group))
+      return
     }
+    this.#inBatches += group.length
+    await attempts.execute(group)
+    this.#inBatches -= group.length
   }
 }
 

@@ -13,12 +13,10 @@ const job = (attemptsMade: number, maxAttempts: number): ClaimedJob => ({
   input: {},
   epoch: 4,
   crashes: 0,
-  priority: 0,
   attemptsMade,
   maxAttempts,
   timeoutMs: 1_000,
-  createdAt: new Date(),
-  startedAt: new Date(),
+  waitedMs: 0,
 })
 const failed: AttemptOutcome = { outcome: 'failed', permanent: false, error: { reason: 'error', message: 'no' } }
 

@@ -3,6 +3,7 @@ import type { JobError, Settlement } from '@jobyard/db/settle'
 import type { RetryPolicy } from '@jobyard/queues/define-job'
 import { PermanentError, SnoozeError } from '@jobyard/queues/errors'
 import { retryDelayMs } from '@jobyard/queues/retry-policy'
+import type { AbortCause } from './ownership.ts'
 
 /** How an attempt ended, before it is decided what the job becomes. */
 export type AttemptOutcome =
@@ -11,6 +12,12 @@ export type AttemptOutcome =
   | { readonly outcome: 'timed_out' }
   | { readonly outcome: 'cancelled' }
   | { readonly outcome: 'snoozed'; readonly delayMs: number; readonly error?: JobError }
+
+/** Thrown when what a handler of batches answered cannot be matched with its jobs, or not be committed. */
+export class BatchAnswerError extends Error {
+  override readonly name = 'BatchAnswerError'
+  readonly reason = 'batch_answer_invalid'
+}
 
 /** Characters of an error's message that are kept. */
 const messageLimit = 2_000
@@ -25,11 +32,17 @@ export function outcomeOfThrown(thrown: unknown): AttemptOutcome {
   try {
     if (thrown instanceof SnoozeError) return outcomeOfSnooze(thrown.delayMs)
     const permanent = thrown instanceof PermanentError
-    const reason = permanent ? String(thrown.reason).slice(0, reasonLimit) : 'error'
+    const named = permanent || thrown instanceof BatchAnswerError
+    const reason = named ? String(thrown.reason).slice(0, reasonLimit) : 'error'
     return { outcome: 'failed', permanent, error: { reason, message: messageOf(thrown) } }
   } catch {
     return { outcome: 'failed', permanent: false, error: { reason: 'error', message: unreadable } }
   }
+}
+
+/** @returns undefined when the row is no longer ours to settle. */
+export function outcomeOfAbort(cause: AbortCause | undefined): AttemptOutcome | undefined {
+  return cause === 'timed_out' || cause === 'cancelled' ? { outcome: cause } : undefined
 }
 
 function outcomeOfSnooze(delayMs: number): AttemptOutcome {
@@ -87,6 +100,12 @@ export function decide(job: ClaimedJob, ended: AttemptOutcome, policy: RetryPoli
       }
     }
   }
+}
+
+/** If a commit landed, this settlement finds the job ended and changes nothing; if not, the job runs again, at no cost. */
+export function retryAfterLostConnection({ id, epoch }: ClaimedJob): Settlement {
+  const error = { reason: 'connection_lost', message: 'The connection to Postgres was lost in ctx.transaction.' }
+  return { id, epoch, outcome: 'snoozed', status: 'retrying', delayMs: 0, error }
 }
 
 function timeOutError(timeoutMs: number): JobError {

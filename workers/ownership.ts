@@ -20,24 +20,44 @@ export class JobAbortedError extends Error {
 export class Run {
   readonly job: ClaimedJob
   readonly workerId: string
-  readonly #controller = new AbortController()
+  #abortCause: AbortCause | undefined
+  #onAbort: (() => void) | undefined
+  #controller: AbortController | undefined
 
   constructor(job: ClaimedJob, workerId: string) {
     this.job = job
     this.workerId = workerId
   }
 
+  /** For the handler; made when it is asked for, since most handlers never do. */
   get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    this.#abortController()
     return this.#controller.signal
   }
 
   get abortCause(): AbortCause | undefined {
-    return this.signal.aborted ? (this.signal.reason as JobAbortedError).cause : undefined
+    return this.#abortCause
+  }
+
+  /** Calls `listener` when the run is aborted, or now if it has been; one listener at a time. */
+  onAbort(listener: () => void): void {
+    this.#onAbort = listener
+    if (this.#abortCause) listener()
   }
 
   /** Tells the handler to stop; only the first cause counts. */
   abort(cause: AbortCause): void {
-    if (!this.signal.aborted) this.#controller.abort(new JobAbortedError(cause))
+    if (this.#abortCause) return
+    this.#abortCause = cause
+    this.#abortController()
+    this.#onAbort?.()
+  }
+
+  #abortController(): void {
+    if (this.#abortCause && this.#controller && !this.#controller.signal.aborted) {
+      this.#controller.abort(new JobAbortedError(this.#abortCause))
+    }
   }
 }
 

@@ -27,12 +27,13 @@ export class Pruner {
   /** @returns whether a batch was full, so that there may be more. */
   async runOnce(): Promise<boolean> {
     const { completedMs, failedMs, eventsMs } = this.#retention
-    const batches = [await pruneEvents(this.#sql, eventsMs), await pruneIdempotencyKeys(this.#sql, idempotencyKeysMs)]
-    for (const { name } of await readQueues(this.#sql)) {
-      for (const status of terminalStatuses) {
-        batches.push(await pruneJobs(this.#sql, name, status, status === 'completed' ? completedMs : failedMs))
-      }
+    const batches = [await pruneIdempotencyKeys(this.#sql, idempotencyKeysMs)]
+    const queues = await readQueues(this.#sql)
+    for (const status of terminalStatuses) {
+      const ages = { jobMs: status === 'completed' ? completedMs : failedMs, eventMs: eventsMs }
+      for (const { name } of queues) batches.push(await pruneJobs(this.#sql, name, status, ages))
+      batches.push(await pruneEvents(this.#sql, status, eventsMs))
     }
-    return batches.includes(pruneLimit)
+    return batches.some((pruned) => pruned >= pruneLimit)
   }
 }

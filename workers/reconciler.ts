@@ -1,7 +1,8 @@
 import type { Database } from '@jobyard/db/connect'
 import { readQueues } from '@jobyard/db/queue-rows'
 import { requeueOrphans } from '@jobyard/db/requeue'
-import { findProbeTargets } from '@jobyard/db/sweep'
+import { deleteSpentArrivals, deleteSpentClaims } from '@jobyard/db/live'
+import { findProbeTargets, sweepMarginMs } from '@jobyard/db/sweep'
 import { readBeats, reapWorker } from '@jobyard/db/worker-rows'
 import type { Carrier } from '@jobyard/queues/carrier'
 import { withDeadline } from '@jobyard/queues/deadline'
@@ -78,12 +79,14 @@ export class Reconciler {
     const requeued = await requeueOrphans(sql)
     if (requeued.length > 0) log.warn({ jobs: requeued.length }, 'Jobs of dead workers went back to their queue')
     await tickets.send(requeued)
+    await deleteSpentClaims(sql)
     return requeued.length
   }
 
   /** Sends a probe wherever jobs have been waiting for long. @returns how many. */
   async probe(): Promise<number> {
     const { sql, tickets, queues } = this.#options
+    while (await deleteSpentArrivals(sql, queues, sweepMarginMs));
     const targets = await findProbeTargets(sql, queues)
     await Promise.all(targets.map((target) => tickets.probe(target)))
     return targets.length

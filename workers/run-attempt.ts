@@ -1,18 +1,18 @@
 import type { Database } from '@jobyard/db/connect'
 import { defaultRetryPolicy } from '@jobyard/queues/define-job'
-import type { Settlement } from '@jobyard/db/settle'
 import type { Logger } from 'pino'
 import { z } from 'zod'
-import type { Handler, HandlerContext } from './define-handler.ts'
+import { logAttempt } from './attempt-log.ts'
+import type { HandlerContext, JobHandler } from './define-handler.ts'
 import { parseInput, serializeOutput } from './handler-io.ts'
 import { HandlerTransaction } from './handler-transaction.ts'
-import { decide, outcomeOfThrown, type AttemptOutcome } from './outcome.ts'
+import { decide, outcomeOfAbort, outcomeOfThrown, retryAfterLostConnection, type AttemptOutcome } from './outcome.ts'
 import type { Ownership, Run } from './ownership.ts'
 import type { ProgressReports } from './progress-reports.ts'
+import { RunContext } from './run-context.ts'
 import type { Settlements } from './settlements.ts'
 
 export interface AttemptDependencies {
-  readonly handlers: ReadonlyMap<string, Handler>
   readonly ownership: Ownership
   readonly settlements: Settlements
   readonly progress: ProgressReports
@@ -27,91 +27,80 @@ const unknownTypeDelayMs = 10_000
  * Runs one claimed job: validates, calls the handler under its time-out, decides, settles, writes the one log line.
  * Never throws.
  *
- * @returns once the handler has ended, which may be after its job was settled: a handler that ignores its signal keeps its slot.
+ * @param handler undefined when this process has none for the job's type.
+ * @returns once the handler has ended, so that its slot is free: its outcome may still be on its way to the record, or was
+ *   settled before if the handler ignored its signal.
  */
-export async function runAttempt(run: Run, deps: AttemptDependencies): Promise<void> {
-  const started = performance.now()
-  const handler = deps.handlers.get(run.job.type)
+export async function runAttempt(run: Run, handler: JobHandler | undefined, deps: AttemptDependencies): Promise<void> {
   const tx = new HandlerTransaction(deps.transactions, run, (output) =>
     serializeOutput(handler?.contract.output ?? z.unknown(), output),
   )
-  const handled = handler ? callHandler(handler, run, tx, deps) : unknownType(run)
-  const ended = await firstOf(run, handled, run.job.timeoutMs)
-  const settled = await settle(run, ended, tx, handler, deps).catch((error: unknown) => {
+  const handled = handle(run, handler, tx, deps)
+  const concluded = conclude(run, handled, tx, handler, deps)
+  await handled
+  if (deps.settlements.congested) await concluded
+}
+
+async function conclude(
+  run: Run,
+  handled: Promise<AttemptOutcome | undefined>,
+  tx: HandlerTransaction,
+  handler: JobHandler | undefined,
+  deps: AttemptDependencies,
+): Promise<void> {
+  const started = performance.now()
+  const ended = await firstOf(run, handled)
+  const status = await settle(run, ended, tx, handler, deps).catch((error: unknown) => {
     deps.log.error({ err: error, jobId: run.job.id }, 'An outcome could not be recorded; the job will run again')
     return 'lost'
   })
   deps.ownership.forget(run)
-  logAttempt(deps.log, run, ended, settled, performance.now() - started)
-  await handled
+  logAttempt(deps.log, { run, ended, status, durationMs: performance.now() - started })
 }
 
-async function callHandler(
-  handler: Handler,
+/** @returns undefined when the row is no longer ours to settle. */
+async function handle(
   run: Run,
+  handler: JobHandler | undefined,
   tx: HandlerTransaction,
   deps: AttemptDependencies,
-): Promise<AttemptOutcome> {
+): Promise<AttemptOutcome | undefined> {
+  if (run.abortCause) return outcomeOfAbort(run.abortCause) // while it waited for its turn
+  if (!handler) return unknownType(run)
   try {
     const input = parseInput(handler.contract.input, run.job.input)
-    const output = await handler.run(input, createContext(run, tx, deps))
+    const output = await handler.run(input, new AttemptContext(run, tx, deps))
     return { outcome: 'completed', output: serializeOutput(handler.contract.output, output) }
   } catch (thrown) {
     return outcomeOfThrown(thrown)
   }
 }
 
-function createContext(run: Run, tx: HandlerTransaction, deps: AttemptDependencies): HandlerContext {
-  const { id, tenant, type, epoch, attemptsMade } = run.job
-  const attempt = attemptsMade + 1
-  return {
-    signal: run.signal,
-    jobId: id,
-    tenant,
-    attempt,
-    log: deps.log.child({ jobId: id, type, attempt }),
-    progress: (fraction, note) => deps.progress.report({ id, epoch, fraction, note: note ?? null }),
-    transaction: (work) => tx.execute(work),
+class AttemptContext extends RunContext implements HandlerContext {
+  readonly transaction: HandlerContext['transaction']
+
+  constructor(run: Run, tx: HandlerTransaction, { progress, log }: AttemptDependencies) {
+    super(run, progress, log)
+    this.transaction = (work) => tx.execute(work)
   }
 }
 
-async function unknownType(run: Run): Promise<AttemptOutcome> {
+function unknownType(run: Run): AttemptOutcome {
   const message = `This worker has no handler for ${run.job.type}; it tries again in case another one has.`
   return { outcome: 'snoozed', delayMs: unknownTypeDelayMs, error: { reason: 'no_handler', message } }
 }
 
-/** The handler's outcome, or what its abortion means if that comes first; undefined: the row is no longer ours to settle. */
-async function firstOf(
-  run: Run,
-  handled: Promise<AttemptOutcome>,
-  timeoutMs: number,
-): Promise<AttemptOutcome | undefined> {
-  const timer = setTimeout(() => run.abort('timed_out'), timeoutMs)
-  let onAbort: (() => void) | undefined
-  const aborted = new Promise<'aborted'>((resolve) => {
-    onAbort = () => resolve('aborted')
-    if (run.signal.aborted) onAbort()
-    run.signal.addEventListener('abort', onAbort)
+/** The handler's outcome, or what its abortion means if that comes first. */
+function firstOf(run: Run, handled: Promise<AttemptOutcome | undefined>): Promise<AttemptOutcome | undefined> {
+  return new Promise((resolve) => {
+    const finish = (ended: AttemptOutcome | undefined) => {
+      clearTimeout(timer)
+      resolve(ended)
+    }
+    const timer = setTimeout(() => run.abort('timed_out'), run.job.timeoutMs)
+    run.onAbort(() => finish(outcomeOfAbort(run.abortCause)))
+    void handled.then(finish)
   })
-  try {
-    const first = await Promise.race([handled, aborted])
-    return first === 'aborted' ? outcomeOfAbort(run) : first
-  } finally {
-    clearTimeout(timer)
-    if (onAbort) run.signal.removeEventListener('abort', onAbort)
-  }
-}
-
-function outcomeOfAbort({ abortCause }: Run): AttemptOutcome | undefined {
-  switch (abortCause) {
-    case 'timed_out':
-    case 'cancelled':
-      return { outcome: abortCause }
-    case 'handed_back':
-    case 'lost':
-    case undefined:
-      return undefined
-  }
 }
 
 /** @returns the status the job has now, or why the outcome was discarded. */
@@ -119,46 +108,14 @@ async function settle(
   run: Run,
   ended: AttemptOutcome | undefined,
   tx: HandlerTransaction,
-  handler: Handler | undefined,
+  handler: JobHandler | undefined,
   deps: AttemptDependencies,
 ): Promise<string> {
   if (tx.settled) return 'completed'
   if (!ended) return run.abortCause ?? 'lost'
   const policy = handler?.contract.retry ?? defaultRetryPolicy
   const interrupted = tx.unknown && ended.outcome === 'failed'
-  const settlement = interrupted ? retryAfterLostConnection(run) : decide(run.job, ended, policy)
+  const settlement = interrupted ? retryAfterLostConnection(run.job) : decide(run.job, ended, policy)
   const settled = await deps.settlements.settle(settlement)
   return settled?.status ?? (tx.settled || tx.unknown ? 'completed' : 'fenced')
-}
-
-/** If a commit landed, this settlement finds the job ended and changes nothing; if not, the job runs again, at no cost. */
-function retryAfterLostConnection({ job }: Run): Settlement {
-  const error = { reason: 'connection_lost', message: 'The connection to Postgres was lost in ctx.transaction.' }
-  return { id: job.id, epoch: job.epoch, outcome: 'snoozed', status: 'retrying', delayMs: 0, error }
-}
-
-function logAttempt(
-  log: Logger,
-  run: Run,
-  ended: AttemptOutcome | undefined,
-  status: string,
-  durationMs: number,
-): void {
-  const { id, type, queue, tenant, epoch, attemptsMade, createdAt, startedAt } = run.job
-  log.info(
-    {
-      jobId: id,
-      type,
-      queue,
-      tenant,
-      attempt: attemptsMade + 1,
-      epoch,
-      outcome: ended?.outcome ?? run.abortCause,
-      status,
-      durationMs: Math.round(durationMs),
-      waitedMs: startedAt.getTime() - createdAt.getTime(),
-      ...(ended && 'error' in ended && { error: ended.error }),
-    },
-    'attempt',
-  )
 }

@@ -9,6 +9,8 @@ import { pause } from './service.ts'
 const repeatAfterMs = 250
 /** Outputs in one statement at most, in characters. */
 const batchBytes = 16 * 1_048_576
+/** Outcomes on their way to the record from which on slots wait for theirs. */
+const congestedFrom = 2_000
 /** Time after which an answer is not waited for any more, in milliseconds: above the time-out of statements. */
 const answerWithinMs = 15_000
 
@@ -40,6 +42,20 @@ export class Settlements {
       this.#log.error({ err: error, jobId: settlement.id }, 'An outcome cannot be stored; the job fails instead')
       return this.#batch.add(notStorable(settlement, error))
     }
+  }
+
+  /**
+   * Settles attempts that ended together.
+   *
+   * @returns what each job became, in order; undefined where the attempt no longer owned it.
+   */
+  settleAll(settlements: readonly Settlement[]): Promise<(Settled | undefined)[]> {
+    return Promise.all(settlements.map((settlement) => this.settle(settlement)))
+  }
+
+  /** Whether so many outcomes wait for Postgres that no slot should be free before its own is recorded. */
+  get congested(): boolean {
+    return this.#batch.size > congestedFrom
   }
 
   /** Resolves when everything handed in is in the record. */

@@ -7,16 +7,16 @@ import type { Carrier } from '@jobyard/queues/carrier'
 import { withDeadline } from '@jobyard/queues/deadline'
 import { TicketSender } from '@jobyard/queues/tickets'
 import type { Logger } from 'pino'
+import { Attempts } from './attempts.ts'
 import { Claims } from './claims.ts'
 import type { Handler } from './define-handler.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { JobWorker } from './job-worker.ts'
-import { Ownership, type Run } from './ownership.ts'
+import { Ownership } from './ownership.ts'
 import { ProbeJudge } from './probe-judge.ts'
 import { ProgressReports } from './progress-reports.ts'
 import { Pruner, type Retention } from './pruner.ts'
 import { Reconciler } from './reconciler.ts'
-import { runAttempt } from './run-attempt.ts'
 import { Loop, pause } from './service.ts'
 import { Settlements } from './settlements.ts'
 import { Suspects } from './suspects.ts'
@@ -62,19 +62,20 @@ const cleanUpMs = 500
  */
 export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const { carrier, handlers, concurrency, log, leaseMs = defaultLeaseMs } = options
-  const queues = options.queues ?? [...new Set(handlers.map(({ contract }) => contract.queue))]
+  const contracts = handlers.map(({ contract }) => contract)
+  const queues = options.queues ?? [...new Set(contracts.map(({ queue }) => queue))]
   const db = connect(options.databaseUrl, { applicationName: 'jobyard-workers' })
   const { sql } = db
-  const tickets = new TicketSender(carrier, (error, count) =>
-    log.warn({ err: error, tickets: count }, 'Tickets may be lost; the probe will find out'),
-  )
+  const tickets = new TicketSender(carrier, {
+    contracts,
+    onLost: (error, count) => log.warn({ err: error, tickets: count }, 'Tickets may be lost; the probe will find out'),
+  })
   const ownership = new Ownership()
   const claims = new Claims(sql, ownership, log)
   const settlements = new Settlements(sql, log)
   const progress = new ProgressReports(sql)
-  const byType = new Map(handlers.map((handler) => [handler.contract.type, handler]))
-  const attempt = (run: Run) =>
-    runAttempt(run, { handlers: byType, ownership, settlements, progress, transactions: db.transactions, log })
+  const { transactions } = db
+  const attempts = new Attempts(handlers, { ownership, settlements, progress, transactions, log })
 
   await ensureQueues(sql, queues)
   const describe = { host: hostname(), pid: process.pid, queues, concurrency }
@@ -82,7 +83,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   await heartbeat.register()
 
   const reconciler = new Reconciler({ sql, carrier, tickets, queues, leaseMs, log })
-  const suspects = new Suspects({ sql, ownership, queues, runAttempt: attempt })
+  const suspects = new Suspects({ sql, ownership, queues, runAttempt: (run) => attempts.execute([run]) })
   const ticker = new Ticker(sql, tickets)
   const pruner = new Pruner(sql, options.retention)
   const probes = new ProbeJudge(sql, tickets, log)
@@ -100,9 +101,12 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     every(5_000, 'pauses', async () => void (await reconciler.mirrorPauses())),
     every(60_000, 'pruner', () => pruner.runOnce()),
   ]
-  const jobWorkers = queues.map(
-    (queue) => new JobWorker({ queue, concurrency, carrier, claims, tickets, probes, runAttempt: attempt, log }),
-  )
+  const batchSizeOf = (queue: string) =>
+    Math.max(1, ...contracts.map((contract) => (contract.queue === queue && contract.batch?.size) || 1))
+  const jobWorkers = queues.map((queue) => {
+    const batchSize = batchSizeOf(queue)
+    return new JobWorker({ queue, concurrency, batchSize, carrier, claims, tickets, probes, attempts, log })
+  })
   for (const service of [heart, reports, ...upkeep, ...jobWorkers]) service.start()
   log.info({ workerId: ownership.workerId, queues, concurrency, carrier: carrier.kind }, 'workers are up')
 
@@ -135,6 +139,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     const jobs = await handBack(sql, ownership.workerId)
     await deleteWorker(sql, ownership.workerId)
     await tickets.send(jobs)
+    await tickets.flush()
   }
 
   let stopped: Promise<void> | undefined

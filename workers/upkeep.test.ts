@@ -28,9 +28,9 @@ let tickets: TicketSender
 beforeAll(async () => {
   record = await openRecord()
   carrier = openCarrier({ databaseUrl: record.url, onError: () => {} })
-  tickets = new TicketSender(carrier, () => {})
+  tickets = new TicketSender(carrier, { contracts: [], onLost: () => {} })
 })
-beforeEach(() => record.sql`truncate jobs, workers`)
+beforeEach(() => record.sql`truncate jobs, workers, arrivals, claims, endings`)
 afterAll(async () => {
   await carrier.close()
   await record.close()
@@ -184,7 +184,7 @@ describe('The reconciler', () => {
   it('probes where jobs wait for long, and what the probe proves lost gets new tickets', async () => {
     const id = await record.addJob()
     expect(await reconciler().probe()).toBe(0)
-    await record.sql`update jobs set ticketed_at = ticketed_at - interval '1 minute'`
+    await record.ageTicket(id, 60)
     expect(await reconciler().probe()).toBe(1)
     const [probe] = await record.sql<
       { data: { probe: string; priority: number } }[]
@@ -210,7 +210,7 @@ describe('The reconciler', () => {
 it('Suspects run one at a time', async () => {
   const { ownership } = await process()
   const ids = [await record.addJob(), await record.addJob()]
-  await record.sql`update jobs set crashes = 2`
+  for (const id of ids) await record.suspect(id)
   const runs: { run: Run; end: () => void }[] = []
   const runAttempt = (run: Run) => new Promise<void>((resolve) => runs.push({ run, end: resolve }))
   const suspects = new Suspects({ sql: record.sql, ownership, queues, runAttempt })
@@ -228,16 +228,13 @@ it('The ticker sends tickets for what is due', async () => {
   const ticker = new Ticker(record.sql, tickets)
   expect(await ticker.runOnce()).toBe(false)
   expect(await ticketsSent()).not.toContain(id)
-  await record.sql`update jobs set run_at = statement_timestamp()`
+  await record.sql`update jobs set due_at = statement_timestamp()`
   await ticker.runOnce()
   expect(await ticketsSent()).toContain(id)
 })
 
 describe('The pruner', () => {
   const retention = { completedMs: 1_000, failedMs: 100_000, eventsMs: 1_000 }
-  const finish = (id: string, status: string, secondsAgo: number) =>
-    record.sql`update jobs set status = ${status}, ticketed_at = null, finished_at = statement_timestamp() - ${secondsAgo} * interval '1 second' where id = ${id}`
-
   it('deletes what is past its retention, with attempts and events, and nothing that lives', async () => {
     const [old, young, failed, live] = [
       await record.addJob(),
@@ -245,12 +242,11 @@ describe('The pruner', () => {
       await record.addJob(),
       await record.addJob(),
     ]
-    await finish(old, 'completed', 60)
-    await finish(young, 'completed', 0)
-    await finish(failed, 'failed', 60)
+    await record.end(old, 'completed', 60)
+    await record.end(young, 'completed', 0)
+    await record.end(failed, 'failed', 60)
     await record.sql`update jobs set created_at = created_at - interval '10 years'`
     await record.sql`insert into attempts (job_id, epoch, tenant, attempt, outcome, started_at, finished_at) values (${old}, 1, 't', 1, 'failed', now(), now())`
-    await record.sql`insert into outbox (id, tenant, job_id, type, occurred_at) values (${old}, 't', ${old}, 'job.completed', now() - interval '1 minute')`
     expect(await new Pruner(record.sql, retention).runOnce()).toBe(false)
     const left = await record.sql<{ id: string }[]>`select id from jobs`
     expect(left.map(({ id }) => id).toSorted()).toEqual([young, failed, live].toSorted())
@@ -263,7 +259,7 @@ describe('The pruner', () => {
       await record.addJob({ idempotency: { key: 'a', requestHash: 'x' } }),
       await record.addJob({ idempotency: { key: 'b', requestHash: 'x' } }),
     ]
-    await finish(ended, 'completed', 0)
+    await record.end(ended, 'completed', 0)
     await record.sql`update idempotency_keys set created_at = created_at - interval '8 days'`
     await new Pruner(record.sql, retention).runOnce()
     expect((await record.sql`select job_id from idempotency_keys`).map((row) => row.jobId)).toEqual([live])
@@ -271,11 +267,16 @@ describe('The pruner', () => {
 
   it('says when there may be more', async () => {
     const id = await record.addJob()
-    await finish(id, 'completed', 60)
+    await record.end(id, 'completed', 60)
     await record.sql`
-      insert into jobs (id, tenant, type, queue, status, priority, input, metadata, tags, internal, max_attempts, timeout_ms, created_at, finished_at)
-      select gen_random_uuid(), tenant, type, queue, status, priority, input, metadata, tags, internal, max_attempts, timeout_ms, created_at, finished_at
-      from jobs, generate_series(1, 1500)`
+      with copies as (
+        insert into jobs (id, tenant, type, queue, status, priority, input, metadata, tags, internal, max_attempts, timeout_ms, created_at, finished_at)
+        select gen_random_uuid(), tenant, type, queue, status, priority, input, metadata, tags, internal, max_attempts, timeout_ms, created_at, finished_at
+        from jobs, generate_series(1, 1500)
+        returning id, queue, tenant, status, finished_at
+      )
+      insert into endings (queue, tenant, status, ended_at, job_ids, jobs)
+      select queue, tenant, status, finished_at, array[id], 1 from copies`
     const pruner = new Pruner(record.sql, retention)
     expect([await pruner.runOnce(), await pruner.runOnce()]).toEqual([true, false])
     expect(await record.sql`select from jobs`).toHaveLength(0)

@@ -5,6 +5,7 @@ import { defineJob } from '../define-job.ts'
 export const githubEvent = defineJob({
   type: 'github.event',
   queue: 'github',
+  batch: { size: 100 },
   description:
     'Takes a webhook of GitHub and counts it, exactly once, per repository and event in the table github_activity. ' +
     'For an event that belongs to no repository, `repository` is the login of its organization, else of the account ' +

@@ -1,7 +1,7 @@
 import { emailSend as contract } from '@jobyard/queues/contracts/email-send'
 import { PermanentError } from '@jobyard/queues/errors'
 import { createTransport } from 'nodemailer'
-import { defineHandler, type Handler } from '../define-handler.ts'
+import { defineHandler, type JobHandler } from '../define-handler.ts'
 
 const fallbackSender = 'jobyard@localhost'
 
@@ -14,7 +14,7 @@ const fallbackSender = 'jobyard@localhost'
  * @param smtpUrl `smtp://` or `smtps://` with user and password, or undefined where mail is not set up.
  * @returns the handler; `close` ends its idle connections.
  */
-export function emailSend({ smtpUrl }: { smtpUrl: string | undefined }): Handler & { close(): void } {
+export function emailSend({ smtpUrl }: { smtpUrl: string | undefined }): JobHandler & { close(): void } {
   const transport = smtpUrl === undefined ? undefined : openTransport(smtpUrl)
   const sender = smtpUrl === undefined ? fallbackSender : senderOf(smtpUrl)
   const handler = defineHandler(contract, async ({ to, from, ...content }, ctx) => {

@@ -1,22 +1,45 @@
 import { githubEvent as contract } from '@jobyard/queues/contracts/github-event'
 import type { z } from 'zod'
-import { defineHandler } from '../define-handler.ts'
+import { defineBatchHandler } from '../define-handler.ts'
 
 /** Stands in the place of a repository where an event belongs to none, and to no account either. */
 const noRepository = '(none)'
 
-/** Counts webhooks of GitHub per repository and event, in the transaction that settles the job: each once. */
-export const githubEvent = defineHandler(contract, async (input, ctx) => {
-  const { repository, action, event } = describeGithubEvent(input)
-  return ctx.transaction(async (sql) => {
+/** Counts webhooks of GitHub per repository and event, in the transaction that settles their jobs: each once. */
+export const githubEvent = defineBatchHandler(contract, async (_batch, ctx) =>
+  ctx.transaction(async (sql, jobs) => {
+    const events = jobs.map(({ jobId, tenant, input }) => ({ jobId, tenant, ...describeGithubEvent(input) }))
     await sql`
       insert into github_activity as known (tenant, repository, event, events, last_action, last_event_at)
-      values (${ctx.tenant}, ${repository}, ${event}, 1, ${action ?? null}, now())
-      on conflict (tenant, repository, event) do update
-      set events = known.events + 1, last_action = excluded.last_action, last_event_at = excluded.last_event_at`
-    return action === undefined ? { repository } : { repository, action }
-  })
-})
+      select tenant, repository, event, events, last_action, now()
+      from json_to_recordset(${JSON.stringify(addUp(events))}::text::json)
+        as gained (tenant text, repository text, event text, events bigint, last_action text)
+      on conflict (tenant, repository, event) do update set events = known.events + excluded.events,
+        last_action = excluded.last_action, last_event_at = excluded.last_event_at`
+    return events.map(({ repository, action }) => (action === undefined ? { repository } : { repository, action }))
+  }),
+)
+
+type DescribedEvent = ReturnType<typeof describeGithubEvent> & { readonly jobId: string; readonly tenant: string }
+
+/**
+ * Adds up the events of a batch.
+ *
+ * @returns what each row gains, and its last action by the age of the jobs. Rows are in one order whatever the batch, so that
+ *   two batches never wait for each other.
+ */
+function addUp(events: readonly DescribedEvent[]): object[] {
+  const rows = new Map<
+    string,
+    { tenant: string; repository: string; event: string; events: number; last_action?: string }
+  >()
+  for (const { tenant, repository, event, action } of events.toSorted((a, b) => (a.jobId < b.jobId ? -1 : 1))) {
+    const key = `${tenant} ${repository} ${event}`
+    const count = (rows.get(key)?.events ?? 0) + 1
+    rows.set(key, { tenant, repository, event, events: count, ...(action !== undefined && { last_action: action }) })
+  }
+  return [...rows].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
+}
 
 /**
  * Says what a webhook is about. Nothing in the payload is trusted: names that GitHub would not give are passed over.

@@ -3,7 +3,7 @@ import { imageThumbnail as contract } from '@jobyard/queues/contracts/image-thum
 import { PermanentError } from '@jobyard/queues/errors'
 import sharp, { type Metadata, type Sharp } from 'sharp'
 import type { z } from 'zod'
-import { defineHandler, type Handler } from '../define-handler.ts'
+import { defineHandler, type JobHandler } from '../define-handler.ts'
 import { fetchForJob } from './fetch-for-job.ts'
 
 type Input = z.output<typeof contract.input>
@@ -21,7 +21,7 @@ const maxWorkSeconds = 45
  * Sets up sharp for the whole process: no cache, one thread for each image, and only the decoders that the contract names.
  * That keeps SVG out, with which a stranger could make the decoder do far more than its bytes suggest.
  */
-export function imageThumbnail({ guardedFetch }: { guardedFetch: GuardedFetch }): Handler {
+export function imageThumbnail({ guardedFetch }: { guardedFetch: GuardedFetch }): JobHandler {
   sharp.cache(false)
   sharp.concurrency(1)
   sharp.block({ operation: ['VipsForeignLoad'] })

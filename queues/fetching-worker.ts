@@ -1,0 +1,26 @@
+import {
+  Worker,
+  type ConnectionOptions,
+  type IQueueBackend,
+  type Job,
+  type JobProgress,
+  type RedisQueueBackend,
+} from 'bullmq'
+import type { TicketData } from './carrier-backend.ts'
+
+/** A BullMQ worker without a processor, for tickets that are fetched and acknowledged by hand. */
+export class FetchingWorker<
+  Backend extends IQueueBackend = RedisQueueBackend,
+  Connection = ConnectionOptions,
+> extends Worker<TicketData, unknown, string, Backend, JobProgress, Connection> {
+  /**
+   * Acknowledges a ticket, and if asked to fetches the next one in the same round trip.
+   *
+   * @returns the next ticket, or undefined when none was asked for or none is there.
+   */
+  async acknowledge(ticket: Job<TicketData>, fetchNext: boolean): Promise<Job<TicketData> | undefined> {
+    const { token = '' } = ticket
+    const next = await ticket.moveToCompleted(undefined, token, fetchNext)
+    return fetchNext && next ? this.nextJobFromJobData(next[0], next[1], token) : undefined
+  }
+}
