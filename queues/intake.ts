@@ -17,7 +17,6 @@ export class Intake {
     this.#batch = new MicroBatch<NewJob, IntakeResult>({
       run: (jobs) => this.#commit(sql, jobs),
       isItemError: isRowError,
-      lanes: 2,
       weigh: (job) => job.input.length + job.metadata.length,
       maxWeight: batchBytes,
       maxWaitingWeight: waitingBytes,

@@ -5,7 +5,7 @@ export interface MicroBatchOptions<Item, Result> {
   readonly run: (items: Item[]) => Promise<Result[]>
   /** Items in one batch at most. */
   readonly maxSize?: number
-  /** Batches under way at once. */
+  /** Batches under way at once: a second one and further ones only where there is enough waiting to fill them. */
   readonly lanes?: number
   /** Items that may wait; one more is refused with OverloadedError. */
   readonly maxWaiting?: number
@@ -43,7 +43,7 @@ export class MicroBatch<Item, Result> {
   constructor(options: MicroBatchOptions<Item, Result>) {
     this.#options = {
       maxSize: 500,
-      lanes: 1,
+      lanes: 2,
       maxWaiting: 10_000,
       isItemError: () => false,
       weigh: () => 0,
@@ -83,7 +83,7 @@ export class MicroBatch<Item, Result> {
 
   /** Starts on the next turn of the event loop, so that what arrived in this one goes together. */
   #schedule(): void {
-    if (this.#scheduled || this.#lanesInUse >= this.#options.lanes) return
+    if (this.#scheduled || this.#lanesInUse >= (this.#isFull ? this.#options.lanes : 1)) return
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
@@ -92,6 +92,11 @@ export class MicroBatch<Item, Result> {
   }
 
   #lanesInUse = 0
+
+  get #isFull(): boolean {
+    const { maxSize, maxWeight } = this.#options
+    return this.#waiting.length >= maxSize || this.#waitingWeight >= maxWeight
+  }
 
   async #work(): Promise<void> {
     this.#lanesInUse++

@@ -15,7 +15,6 @@ export class RedisCarrier implements CarrierBackend {
     this.#connection = new Redis(url, {
       maxRetriesPerRequest: null,
       connectTimeout: 5_000,
-      enableAutoPipelining: true,
       retryStrategy: (times) => Math.min(times * 50, 1_000),
     })
     this.#connection.on('error', onError)

@@ -45,8 +45,8 @@ it('A thousand jobs that arrive together cost few statements and few commands of
     expect(body.items).toHaveLength(jobs)
     await allEnded(platform)
     const statements = await statementsOf(platform)
-    expect(await commandsOf(url)).toBeLessThan(before.commands + 250)
-    expect(sum(statements)).toBeLessThan(before.statements + 60)
+    expect(await commandsOf(url)).toBeLessThan(before.commands + 120)
+    expect(sum(statements)).toBeLessThan(before.statements + 120)
   } finally {
     await platform.stop()
   }
