@@ -18,6 +18,13 @@ it('takes a queued job, counts the claim, and returns what the attempt needs', a
   expect(await record.job(id)).toMatchObject({ status: 'running', workerId: worker, epoch: 1, ticketedAt: null })
 })
 
+it('takes a job that has waited for ten years', async () => {
+  const [worker, id] = [await record.addWorker(), await record.addJob()]
+  await record.sql`update jobs set created_at = created_at - interval '10 years' where id = ${id}`
+  const { jobs } = await claimJobs(record.sql, worker, [id])
+  expect(jobs.map((job) => Math.round(job.waitedMs / 86_400_000 / 365))).toEqual([10])
+})
+
 it('gives a job to one of many that claim it at once', async () => {
   const ids = await Promise.all(Array.from({ length: 20 }, () => record.addJob()))
   const workers = await Promise.all(Array.from({ length: 5 }, () => record.addWorker()))

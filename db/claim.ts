@@ -68,7 +68,7 @@ export async function claimJobs(
       select ${workerId}::uuid, statement_timestamp(), array_agg(id) from changed where status = 'running' having count(*) > 0
     ), ${endings(sql)}
     select exists (select from me) as alive, taken.id, tenant, type, queue, input, epoch, crashes, attempts_made, max_attempts, timeout_ms,
-      (extract(epoch from started_at - created_at) * 1000)::int as waited_ms
+      round(extract(epoch from started_at - created_at) * 1000)::float8 as waited_ms
     from (select) as one left join changed as taken on taken.status = 'running'`
   return { alive: rows[0]?.alive ?? false, jobs: rows[0]?.id ? rows : [] }
 }

@@ -27,32 +27,52 @@ export function runningJobs(sql: Sql) {
     join jobs j on j.id = member.id and j.status = 'running' and j.worker_id = c.worker_id and j.started_at = c.claimed_at`
 }
 
-/** Arrivals that one statement looks at in each queue and priority, oldest first. */
-const arrivalsLookedAt = 1_000
+/** Arrivals that one statement looks at. */
+export const arrivalsPage = 200
+/** Age from which on arrivals are looked at, in milliseconds; a younger one has hardly been claimed yet. */
+const arrivalsAgeMs = 1_000
+
+/** A queue and a priority. */
+export interface Lane {
+  readonly queue: string
+  readonly priority: number
+}
+
+/** @returns the queues and priorities that have arrivals. */
+export async function findArrivalLanes(sql: Sql, queues: readonly string[]): Promise<Lane[]> {
+  return sql<Lane[]>`
+    select lane.queue, lane.priority::int
+    from (select * from unnest(${[...queues]}::text[]) as q (queue), generate_series(0, 9) as p (priority)) as lane
+    cross join lateral (select 1 from arrivals a where a.queue = lane.queue and a.priority = lane.priority limit 1) as any_one`
+}
 
 /**
- * Deletes the spent ones among the oldest arrivals of the queues.
+ * Deletes the spent ones among a page of arrivals, oldest first.
  *
- * @param olderThanMs age of the arrivals to look at, in milliseconds.
- * @returns whether all that were looked at in one queue and priority were spent, so that there may be more.
+ * @param after where the page before ended.
+ * @returns how many were looked at and how many of these were spent, and where the page ended.
  */
-export async function deleteSpentArrivals(sql: Sql, queues: readonly string[], olderThanMs: number): Promise<boolean> {
-  const [row] = await sql<{ more: boolean }[]>`
-    with spent as (
+export async function deleteSpentArrivals(
+  sql: Sql,
+  { queue, priority }: Lane,
+  after = '-infinity',
+): Promise<{ seen: number; spent: number; last: string }> {
+  const [row] = await sql<{ seen: number; spent: number; last: string }[]>`
+    with page as materialized (
+      select a.ctid, a.ticketed_at, a.job_ids from arrivals a
+      where a.queue = ${queue} and a.priority = ${priority} and a.ticketed_at >= ${after}::text::timestamptz
+        and a.ticketed_at < statement_timestamp() - ${arrivalsAgeMs}::float8 * interval '1 millisecond'
+      order by a.ticketed_at limit ${arrivalsPage}
+    ), spent as (
       delete from arrivals where ctid = any(array(
-        select a.ctid from unnest(${[...queues]}::text[]) as queue (name), generate_series(0, 9) as priority (number)
-        cross join lateral (
-          select a.ctid, a.ticketed_at, a.job_ids from arrivals a
-          where a.queue = queue.name and a.priority = priority.number
-            and a.ticketed_at < statement_timestamp() - ${olderThanMs}::float8 * interval '1 millisecond'
-          order by a.ticketed_at limit ${arrivalsLookedAt}
-        ) a
-        where ${isSpent(sql)}))
-      returning queue, priority
+        select a.ctid from page a where not exists (
+          select from unnest(a.job_ids) as member (id)
+          join jobs j on j.id = member.id and j.status = 'queued' and j.ticketed_at = a.ticketed_at)))
+      returning 1
     )
-    select coalesce(max(deleted) = ${arrivalsLookedAt}, false) as more
-    from (select count(*) as deleted from spent group by queue, priority) as lanes`
-  return row?.more ?? false
+    select (select count(*)::int from page) as seen, (select count(*)::int from spent) as spent,
+      coalesce((select max(ticketed_at) from page)::text, ${after}::text) as last`
+  return row ?? { seen: 0, spent: 0, last: after }
 }
 
 /** Deletes the spent claims of one worker process, or of all that are gone. */
@@ -62,13 +82,8 @@ export async function deleteSpentClaims(sql: Sql, workerId?: string): Promise<vo
       ? sql`not exists (select from workers w where w.id = c.worker_id)`
       : sql`c.worker_id = ${workerId}`
   await sql`
-    delete from claims c where ${whose} and not exists (
-      select from unnest(c.job_ids) as member (id)
-      join jobs j on j.id = member.id and j.status = 'running' and j.worker_id = c.worker_id and j.started_at = c.claimed_at)`
-}
-
-function isSpent(sql: Sql) {
-  return sql`not exists (
-    select from unnest(a.job_ids) as member (id)
-    join jobs j on j.id = member.id and j.status = 'queued' and j.ticketed_at = a.ticketed_at)`
+    delete from claims where ctid = any(array(
+      select c.ctid from claims c where ${whose} and not exists (
+        select from unnest(c.job_ids) as member (id)
+        join jobs j on j.id = member.id and j.status = 'running' and j.worker_id = c.worker_id and j.started_at = c.claimed_at)))`
 }

@@ -32,7 +32,7 @@ export async function promoteJob(sql: Sql, tenant: string, id: string): Promise<
 /** Queues those of the rows that wait for a time. */
 function queue(sql: Sql, rows: ReturnType<typeof ticketable>) {
   return sql`changed as (
-      update jobs j set status = 'queued', due_at = null, ticketed_at = statement_timestamp()
+      update jobs j set status = 'queued', due_at = null, worker_id = null, ticketed_at = statement_timestamp()
       where ${rows} and j.status in ('scheduled', 'retrying')
       returning ${ticketable(sql)}, j.status, j.ticketed_at
     ), ${newArrivals(sql)}

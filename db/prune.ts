@@ -38,16 +38,16 @@ export async function pruneJobs(sql: Sql, queue: string, status: TerminalStatus,
   return row?.pruned ?? 0
 }
 
-/** Deletes events that have outlived their job, some {@link pruneLimit} at a time. @returns how many went. */
+/** Deletes events that have outlived their jobs, of some {@link pruneLimit} jobs at a time. @returns of how many. */
 export async function pruneEvents(sql: Sql, status: TerminalStatus, olderThanMs: number): Promise<number> {
   const [row] = await sql<{ pruned: number }[]>`
     with ${oldEndings(sql, sql`queue is null`, status, olderThanMs)},
     gone as (
-      delete from endings where ctid in (select ctid from ending) returning job_ids
+      delete from endings where ctid in (select ctid from ending) returning job_ids, jobs
     ), event as (
-      delete from outbox where id in (select unnest(job_ids) from gone) returning 1
+      delete from outbox where id in (select unnest(job_ids) from gone)
     )
-    select count(*)::int as pruned from event`
+    select coalesce(sum(jobs), 0)::int as pruned from gone`
   return row?.pruned ?? 0
 }
 

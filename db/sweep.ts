@@ -21,11 +21,12 @@ export interface ProbeTarget {
 /** @returns every queue and priority of `queues` in which a job has been waiting for longer than the margin. */
 export async function findProbeTargets(sql: Sql, queues: readonly string[]): Promise<ProbeTarget[]> {
   return sql<ProbeTarget[]>`
-    select queue, priority::int, statement_timestamp()::text as stamp
-    from unnest(${[...queues]}::text[]) as queue, generate_series(0, 9) as priority
-    where exists (
-      select from ${queuedJobs(sql)} where a.queue = queue.queue and a.priority = priority.priority and not a.suspect
-        and a.ticketed_at < statement_timestamp() - ${sweepMarginMs}::float8 * interval '1 millisecond')`
+    select lane.queue, lane.priority::int, statement_timestamp()::text as stamp
+    from (select * from unnest(${[...queues]}::text[]) as q (queue), generate_series(0, 9) as p (priority)) as lane
+    cross join lateral (
+      select 1 from ${queuedJobs(sql)} where a.queue = lane.queue and a.priority = lane.priority and not a.suspect
+        and a.ticketed_at < statement_timestamp() - ${sweepMarginMs}::float8 * interval '1 millisecond'
+      order by a.ticketed_at limit 1) as oldest`
 }
 
 /**

@@ -1,8 +1,11 @@
 import { isRowError, type Database } from '@jobyard/db/connect'
 import { insertJobs, type IntakeResult, type NewJob } from '@jobyard/db/intake'
+import { withDeadline } from './deadline.ts'
 import { MicroBatch } from './micro-batch.ts'
 import type { TicketSender } from './tickets.ts'
 
+/** Time after which an answer is not waited for any more, in milliseconds: above the time-out of statements. */
+const answerWithinMs = 15_000
 /** JSON in one statement at most, and waiting for one, in bytes. */
 const batchBytes = 16 * 1_048_576
 const waitingBytes = 256 * 1_048_576
@@ -40,7 +43,7 @@ export class Intake {
   }
 
   async #commit(sql: Database['sql'], jobs: NewJob[]): Promise<IntakeResult[]> {
-    const results = await insertJobs(sql, jobs)
+    const results = await withDeadline(insertJobs(sql, jobs), answerWithinMs, 'Accepting jobs')
     const ready = jobs.filter((_, index) => {
       const result = results[index]
       return result?.kind === 'accepted' && result.status === 'queued'

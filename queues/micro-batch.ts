@@ -37,6 +37,7 @@ export class MicroBatch<Item, Result> {
   #waiting: Waiting<Item, Result>[] = []
   #waitingWeight = 0
   #underWay = 0
+  #weightUnderWay = 0
   #scheduled = false
   #idle: (() => void)[] = []
 
@@ -55,6 +56,11 @@ export class MicroBatch<Item, Result> {
   /** Items that wait or are under way. */
   get size(): number {
     return this.#waiting.length + this.#underWay
+  }
+
+  /** What these weigh. */
+  get weight(): number {
+    return this.#waitingWeight + this.#weightUnderWay
   }
 
   /**
@@ -100,12 +106,15 @@ export class MicroBatch<Item, Result> {
 
   async #work(): Promise<void> {
     this.#lanesInUse++
-    while (this.#waiting.length > 0) {
+    while (this.#waiting.length > 0 && (this.#lanesInUse === 1 || this.#isFull)) {
       const batch = this.#next()
       if (this.#waiting.length > 0) this.#schedule()
+      const weight = batch.reduce((sum, waiting) => sum + waiting.weight, 0)
       this.#underWay += batch.length
+      this.#weightUnderWay += weight
       await this.#carryOut(batch)
       this.#underWay -= batch.length
+      this.#weightUnderWay -= weight
     }
     this.#lanesInUse--
     if (this.size === 0) for (const resolve of this.#idle.splice(0)) resolve()

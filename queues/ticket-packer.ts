@@ -58,7 +58,7 @@ export class TicketPacker {
    * @returns the tickets to be sent now: full ones, and those that may not wait any longer.
    */
   pack(jobs: readonly Ticketable[], nowMs: number): PackedTickets {
-    const ordinarySize = Math.min(Math.ceil(jobs.length / fewestTickets), this.#idsPerTicket)
+    const ordinarySize = Math.min(Math.max(Math.floor(jobs.length / fewestTickets), 1), this.#idsPerTicket)
     let pack: Pack | undefined
     let last: Ticketable | undefined
     for (const job of jobs) {

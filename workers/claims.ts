@@ -1,5 +1,5 @@
 import { claimJobs } from '@jobyard/db/claim'
-import type { Database } from '@jobyard/db/connect'
+import { isRowError, type Database } from '@jobyard/db/connect'
 import { withDeadline } from '@jobyard/queues/deadline'
 import { MicroBatch } from '@jobyard/queues/micro-batch'
 import type { Logger } from 'pino'
@@ -25,7 +25,8 @@ export class Claims {
   readonly #log: Logger
   readonly #batch: MicroBatch<readonly string[], Run[]>
   readonly #stopping = new AbortController()
-  #failing = false
+  /** Statements that are being repeated. */
+  #failing = 0
 
   constructor(sql: Database['sql'], ownership: Ownership, log: Logger) {
     this.#sql = sql
@@ -40,7 +41,7 @@ export class Claims {
 
   /** False while claims fail: nobody should fetch a ticket then. */
   get open(): boolean {
-    return !this.#failing && !this.#stopping.signal.aborted
+    return this.#failing === 0 && !this.#stopping.signal.aborted
   }
 
   /**
@@ -71,15 +72,17 @@ export class Claims {
 
   async #claimUntilAnswered(ids: string[]): Promise<Run[]> {
     const answered = this.#ownership.awaitClaim(ids)
+    let failures = 0
     try {
       for (;;) {
         const runs = await this.#claimOnce(ids)
         if (runs) return runs
+        if (failures++ === 0) this.#failing += 1
         await pause(repeatAfterMs, this.#stopping.signal)
         if (this.#stopping.signal.aborted) throw new ClaimsStoppedError('The worker stops')
       }
     } finally {
-      this.#failing = false
+      if (failures > 0) this.#failing -= 1
       answered()
     }
   }
@@ -89,13 +92,25 @@ export class Claims {
     const { workerId } = this.#ownership
     try {
       const { alive, jobs } = await withDeadline(claimJobs(this.#sql, workerId, ids), answerWithinMs, 'Claiming')
-      this.#failing = !alive
       return alive ? this.#ownership.adopt(jobs, workerId) : undefined
     } catch (error) {
-      if (!this.#failing)
+      if (isRowError(error)) return this.#claimApart(ids, error)
+      if (this.#failing === 0)
         this.#log.warn({ err: error }, 'Claiming failed; no tickets are fetched until Postgres answers')
-      this.#failing = true
       return undefined
     }
+  }
+
+  /** Finds the job that Postgres cannot claim, so that it holds up no other. */
+  async #claimApart(ids: string[], error: unknown): Promise<Run[]> {
+    if (ids.length === 1) {
+      this.#log.error({ err: error, jobId: ids[0] }, 'A job cannot be claimed; it stays queued')
+      return []
+    }
+    const half = ids.length >> 1
+    return [
+      ...(await this.#claimUntilAnswered(ids.slice(0, half))),
+      ...(await this.#claimUntilAnswered(ids.slice(half))),
+    ]
   }
 }

@@ -62,7 +62,9 @@ export class Heartbeat {
     const { sql, ownership, tickets, leaseMs, log } = this.#options
     const unknown: OwnedRun[] = []
     const { workerId } = ownership
-    await withDeadline(deleteSpentClaims(sql, workerId), leaseMs / 2, 'Deleting spent claims')
+    await withDeadline(deleteSpentClaims(sql, workerId), leaseMs / 2, 'Deleting spent claims').catch((error: unknown) =>
+      log.warn({ err: error }, 'Spent claims were not deleted; the next heartbeat tries again'),
+    )
     for (const row of await withDeadline(readOwnedRuns(sql, workerId), leaseMs / 2, 'The ownership check')) {
       const run = ownership.find(row)
       if (run && row.cancelRequested) run.abort('cancelled')

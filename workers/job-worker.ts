@@ -93,7 +93,7 @@ export class JobWorker implements Service {
 
   /** Follows the size of tickets up at once and down slowly. */
   #expect(size: number): void {
-    this.#expectation = Math.max(size, this.#expectation - 1 / 64, 1)
+    this.#expectation = Math.max(size, this.#expectation - 1 / 64, this.#options.batchSize)
   }
 
   get #expected(): number {
@@ -160,7 +160,7 @@ export class JobWorker implements Service {
   async #take(ticket: Ticket, reserved: number): Promise<[Ticket | undefined, number]> {
     const { queue, log } = this.#options
     const { data } = ticket
-    const jobs: JobTicket = 'ids' in data ? { ...data, ids: data.ids.filter(isId) } : { ids: [] }
+    const jobs = jobsOf(data)
     this.#expect(jobs.ids.length)
     const room = reserved + Math.max(this.#freeSlots, 0)
     let slots = jobs.whole ? jobs.ids.length : Math.min(jobs.ids.length, room)
@@ -228,6 +228,11 @@ export class JobWorker implements Service {
     await attempts.execute(group)
     this.#inBatches -= group.length
   }
+}
+
+/** The jobs of a ticket; of one that is not ours, none. */
+function jobsOf(data: TicketData): JobTicket {
+  return 'ids' in data && Array.isArray(data.ids) ? { ...data, ids: data.ids.filter(isId) } : { ids: [] }
 }
 
 async function aborted(signal: AbortSignal): Promise<undefined> {

@@ -1,8 +1,8 @@
 import type { Database } from '@jobyard/db/connect'
 import { readQueues } from '@jobyard/db/queue-rows'
 import { requeueOrphans } from '@jobyard/db/requeue'
-import { deleteSpentArrivals, deleteSpentClaims } from '@jobyard/db/live'
-import { findProbeTargets, sweepMarginMs } from '@jobyard/db/sweep'
+import { arrivalsPage, deleteSpentArrivals, deleteSpentClaims, findArrivalLanes } from '@jobyard/db/live'
+import { findProbeTargets } from '@jobyard/db/sweep'
 import { readBeats, reapWorker } from '@jobyard/db/worker-rows'
 import type { Carrier } from '@jobyard/queues/carrier'
 import { withDeadline } from '@jobyard/queues/deadline'
@@ -27,6 +27,8 @@ interface Seen {
   readonly since: number
 }
 
+/** Rounds of collecting arrivals of which one looks at all of them: an hour's. */
+const fullRoundEvery = 1_800
 /** Deadline of the carrier's answer when pauses are mirrored, in milliseconds. */
 const mirrorDeadlineMs = 2_000
 
@@ -36,6 +38,7 @@ export class Reconciler {
   readonly #now: () => number
   #seen = new Map<string, Seen>()
   #lastRead = Number.NEGATIVE_INFINITY
+  #rounds = 0
 
   constructor(options: ReconcilerOptions) {
     this.#options = options
@@ -86,10 +89,25 @@ export class Reconciler {
   /** Sends a probe wherever jobs have been waiting for long. @returns how many. */
   async probe(): Promise<number> {
     const { sql, tickets, queues } = this.#options
-    while (await deleteSpentArrivals(sql, queues, sweepMarginMs));
     const targets = await findProbeTargets(sql, queues)
     await Promise.all(targets.map((target) => tickets.probe(target)))
     return targets.length
+  }
+
+  /**
+   * Deletes spent arrivals. Looks on, beyond those that are waited for, as long as it finds some; every {@link fullRoundEvery}th
+   * round it looks at all.
+   */
+  async collectArrivals(): Promise<void> {
+    const { sql, queues } = this.#options
+    const full = this.#rounds++ % fullRoundEvery === 0
+    for (const lane of await findArrivalLanes(sql, queues)) {
+      for (let after: string | undefined; ;) {
+        const { seen, spent, last } = await deleteSpentArrivals(sql, lane, after)
+        if (seen < arrivalsPage || (spent === 0 && !full)) break
+        after = last
+      }
+    }
   }
 
   /** Restores pauses that the carrier has lost or kept. @returns names of the queues that were mended. */

@@ -88,7 +88,7 @@ class RunningBatch {
     try {
       const answers = await this.#handler.runBatch(jobs, ctx)
       if (this.#tx.settled) return []
-      return checkAnswers(answers, jobs.length).map((answer) => this.#outcomeOf(answer))
+      return Array.from(checkAnswers(answers, jobs.length), (answer) => this.#outcomeOf(answer))
     } catch (thrown) {
       const failed = outcomeOfThrown(thrown)
       return jobs.map(() => failed)
@@ -97,8 +97,8 @@ class RunningBatch {
 
   /** Settles the jobs that have waited for the handler. */
   async settle(outcomes: readonly AttemptOutcome[]): Promise<void> {
-    clearTimeout(this.#timer)
     await this.#tx.unlocked() // of a transaction that the handler did not wait for
+    clearTimeout(this.#timer)
     const attempts: Ended[] = []
     this.#members.forEach((member, index) => {
       if (!member.open) return

@@ -11,6 +11,8 @@ const repeatAfterMs = 250
 const batchBytes = 16 * 1_048_576
 /** Outcomes on their way to the record from which on slots wait for theirs. */
 const congestedFrom = 2_000
+/** The same of their outputs, in characters. */
+const congestedBytes = 4 * batchBytes
 /** Time after which an answer is not waited for any more, in milliseconds: above the time-out of statements. */
 const answerWithinMs = 15_000
 
@@ -55,7 +57,7 @@ export class Settlements {
 
   /** Whether so many outcomes wait for Postgres that no slot should be free before its own is recorded. */
   get congested(): boolean {
-    return this.#batch.size > congestedFrom
+    return this.#batch.size > congestedFrom || this.#batch.weight > congestedBytes
   }
 
   /** Resolves when everything handed in is in the record. */

@@ -97,6 +97,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     every(1_000, 'suspects', () => suspects.runOnce()),
     every(beatMs, 'reaper', async () => void (await reconciler.reap())),
     every(1_000, 'orphans', async () => (await reconciler.requeueOrphans()) === 1_000),
+    every(2_000, 'arrivals', () => reconciler.collectArrivals()),
     every(5_000, 'probe', async () => void (await reconciler.probe())),
     every(5_000, 'pauses', async () => void (await reconciler.mirrorPauses())),
     every(60_000, 'pruner', () => pruner.runOnce()),

@@ -3,6 +3,7 @@ import { claimJobs } from '@jobyard/db/claim'
 import { cancelJob } from '@jobyard/db/cancel'
 import { connect } from '@jobyard/db/connect'
 import { setPaused } from '@jobyard/db/queue-rows'
+import { settleAttempts } from '@jobyard/db/settle'
 import { deleteWorker, readBeats } from '@jobyard/db/worker-rows'
 import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
 import { TicketSender } from '@jobyard/queues/tickets'
@@ -74,6 +75,18 @@ describe('The heartbeat', () => {
     expect((await readBeats(record.sql)).map(({ id }) => id)).toEqual([ownership.workerId])
   })
 
+  it('deletes claims of which no job runs any more, and no others', async () => {
+    const { ownership, heartbeat, claims } = await process()
+    const [ended, running] = [await record.addJob(), await record.addJob()]
+    await claims.claim([ended])
+    await claims.claim([running])
+    await settleAttempts(record.sql, [{ id: ended, epoch: 1, outcome: 'completed', status: 'completed', output: '1' }])
+    await heartbeat.runOnce()
+    expect(await record.sql`select worker_id, job_ids from claims`).toEqual([
+      { workerId: ownership.workerId, jobIds: [running] },
+    ])
+  })
+
   it('gives back claims whose answer was lost, with a new ticket', async () => {
     const { ownership, heartbeat } = await process()
     const id = await record.addJob()
@@ -137,6 +150,17 @@ describe('A claim', () => {
     expect(runs.flat()).toHaveLength(1)
   })
 
+  it('takes the others where Postgres cannot claim one of them', async () => {
+    const { claims } = await process()
+    const ids = [await record.addJob(), await record.addJob(), await record.addJob()]
+    await record.sql.unsafe(`
+      create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = '22003'; end $$;
+      create trigger refuse before update on jobs for each row when (old.id = '${ids[1]}') execute function refuse()`)
+    expect((await claims.claim(ids)).map(({ job }) => job.id)).toEqual([ids[0], ids[2]])
+    expect(claims.open).toBe(true)
+    await record.sql.unsafe('drop function refuse cascade')
+  })
+
   it('under an id that was given up since is ignored', async () => {
     const { ownership } = await process()
     const id = await record.addJob()
@@ -194,6 +218,16 @@ describe('The reconciler', () => {
     expect(await judge.judge(target)).toBe(1)
     expect(await ticketsSent()).toContain(id)
     expect(await judge.judge(target)).toBe(0)
+  })
+
+  it('deletes arrivals of which no job waits any more, and no others', async () => {
+    const { claims } = await process()
+    const [claimed, waiting] = [await record.addJob(), await record.addJob()]
+    await record.sql`update arrivals set ticketed_at = ticketed_at - interval '1 minute'`
+    await record.sql`update jobs set ticketed_at = ticketed_at - interval '1 minute'`
+    await claims.claim([claimed])
+    await reconciler().collectArrivals()
+    expect(await record.sql`select job_ids from arrivals`).toEqual([{ jobIds: [waiting] }])
   })
 
   it('restores pauses that the carrier has lost, and lifts those it has kept', async () => {

@@ -1,4 +1,5 @@
 import { errorCode, isConnectionError, isRowError } from '@jobyard/db/connect'
+import { DeadlineError } from '@jobyard/queues/deadline'
 import { OverloadedError } from '@jobyard/queues/errors'
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
@@ -92,7 +93,7 @@ function ofFramework(code: string, error: unknown): Problem | undefined {
 
 function ofDatabase(code: string, error: unknown): Problem | undefined {
   if (isRowError(error)) return invalid([{ path: '', message: 'Postgres cannot store this value' }])
-  if (isConnectionError(error) || /^(53|57|40)/.test(code)) {
+  if (isConnectionError(error) || error instanceof DeadlineError || /^(53|57|40)/.test(code)) {
     return unavailable(
       'The database did not answer, so it is unknown whether the request was carried out. Repeat it with the same Idempotency-Key.',
     )

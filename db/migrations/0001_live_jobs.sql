@@ -38,6 +38,7 @@ UPDATE "jobs" SET "due_at" = "run_at" WHERE "status" IN ('scheduled', 'retrying'
 INSERT INTO "arrivals" SELECT "queue", "priority", "crashes" >= 2, "ticketed_at", ARRAY["id"] FROM "jobs" WHERE "status" = 'queued';--> statement-breakpoint
 INSERT INTO "claims" SELECT "worker_id", "started_at", array_agg("id") FROM "jobs" WHERE "status" = 'running' GROUP BY 1, 2;--> statement-breakpoint
 INSERT INTO "endings" SELECT "queue", "tenant", "status", "finished_at", ARRAY["id"], 1 FROM "jobs" WHERE "finished_at" IS NOT NULL;--> statement-breakpoint
+INSERT INTO "endings" SELECT NULL, "tenant", substr("type", 5), "occurred_at", ARRAY["id"], 1 FROM "outbox" WHERE NOT EXISTS (SELECT FROM "jobs" WHERE "jobs"."id" = "outbox"."id");--> statement-breakpoint
 ALTER TABLE "jobs" ADD CONSTRAINT "jobs_due_at" CHECK ((due_at is not null) = (status in ('scheduled', 'retrying')));--> statement-breakpoint
 ALTER TABLE "jobs" ADD CONSTRAINT "jobs_worker" CHECK (status <> 'running' or worker_id is not null);--> statement-breakpoint
 ALTER TABLE "jobs" SET (fillfactor = 40);--> statement-breakpoint
