@@ -44,7 +44,7 @@ describe('A micro-batch', () => {
     expect(await rest).toEqual([20, 30])
   })
 
-  it('keeps to its size and to its lanes', async () => {
+  it('keeps to its size, and to one lane unless there is a full batch for another', async () => {
     const { run, batches, begun } = held()
     const batch = new MicroBatch({ run, maxSize: 2, lanes: 2 })
     const all = Promise.all([1, 2, 3, 4, 5].map((item) => batch.add(item)))
@@ -54,9 +54,11 @@ describe('A micro-batch', () => {
       [3, 4],
     ])
     batches[1]!.end()
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(batches).toHaveLength(2)
+    batches[0]!.end()
     await begun(3)
     expect(batches[2]!.items).toEqual([5])
-    batches[0]!.end()
     batches[2]!.end()
     expect(await all).toEqual([10, 20, 30, 40, 50])
   })
