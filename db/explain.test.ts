@@ -6,7 +6,7 @@ import { newId } from './ids.ts'
 import { insertJobs } from './intake.ts'
 import { cancelJob } from './cancel.ts'
 import { findFinished, getJob } from './jobs.ts'
-import { deleteSpentArrivals, deleteSpentClaims, findArrivalLanes } from './live.ts'
+import { deleteSpentArrivals, deleteSpentClaims, findArrivals } from './live.ts'
 import { reportProgress } from './progress.ts'
 import { promoteDue, promoteJob } from './promote.ts'
 import { countQueues } from './queue-rows.ts'
@@ -48,7 +48,7 @@ async function explain(record: TestRecord, call: (sql: Sql) => Promise<unknown>)
             reject(error)
           }
         }
-        // oxlint-disable-next-line unicorn/no-thenable -- a query is one
+        // oxlint-disable-next-line unicorn/no-thenable -- a query of postgres.js is a thenable; this one explains itself when awaited
         return Object.assign(query, { then })
       },
     })
@@ -82,7 +82,7 @@ const statements: [string, (sql: Sql) => Promise<unknown>][] = [
   ['handing back', (sql) => handBack(sql, newId())],
   ['the ownership check', (sql) => readOwnedRuns(sql, newId())],
   ['looking for probe targets', (sql) => findProbeTargets(sql, ['default'])],
-  ['looking for lanes with arrivals', (sql) => findArrivalLanes(sql, ['default'])],
+  ['looking for arrivals', (sql) => findArrivals(sql, ['default'])],
   ['deleting spent arrivals', (sql) => deleteSpentArrivals(sql, { queue: 'default', priority: 1 })],
   ['deleting spent claims', (sql) => deleteSpentClaims(sql, newId())],
   ['sweep', (sql) => sweepLost(sql, { queue: 'none', priority: 0, stamp: new Date().toISOString() })],

@@ -17,14 +17,29 @@ export function newArrivals(sql: Sql) {
 
 /** Source of rows: every queued job `j`, once, with its arrival `a`; narrow it by the columns of `a`. */
 export function queuedJobs(sql: Sql) {
-  return sql`arrivals a cross join lateral unnest(a.job_ids) as member (id)
-    join jobs j on j.id = member.id and j.status = 'queued' and j.ticketed_at = a.ticketed_at`
+  return sql`arrivals a cross join lateral ${waitingSince(sql)}`
 }
 
 /** Source of rows: every running job `j`, once, with its claim `c`; narrow it by the worker of `c`. */
 export function runningJobs(sql: Sql) {
-  return sql`claims c cross join lateral unnest(c.job_ids) as member (id)
+  return sql`claims c cross join lateral ${runningUnder(sql)}`
+}
+
+/** The jobs of an arrival `a` that have waited since then; an arrival without any is spent. */
+function waitingSince(sql: Sql) {
+  return sql`unnest(a.job_ids) as member (id)
+    join jobs j on j.id = member.id and j.status = 'queued' and j.ticketed_at = a.ticketed_at`
+}
+
+/** The jobs of a claim `c` that still run under it; a claim without any is spent. */
+function runningUnder(sql: Sql) {
+  return sql`unnest(c.job_ids) as member (id)
     join jobs j on j.id = member.id and j.status = 'running' and j.worker_id = c.worker_id and j.started_at = c.claimed_at`
+}
+
+/** Source of rows: each of the queues with each priority, as `each_one`. */
+export function everyPriority(sql: Sql, queues: readonly string[]) {
+  return sql`(select * from unnest(${[...queues]}::text[]) as q (queue), generate_series(0, 9) as p (priority)) as each_one`
 }
 
 /** Arrivals that one statement looks at. */
@@ -32,18 +47,18 @@ export const arrivalsPage = 200
 /** Age from which on arrivals are looked at, in milliseconds; a younger one has hardly been claimed yet. */
 const arrivalsAgeMs = 1_000
 
-/** A queue and a priority. */
-export interface Lane {
+/** Which arrivals are looked at together. */
+export interface ArrivalsOf {
   readonly queue: string
   readonly priority: number
 }
 
 /** @returns the queues and priorities that have arrivals. */
-export async function findArrivalLanes(sql: Sql, queues: readonly string[]): Promise<Lane[]> {
-  return sql<Lane[]>`
-    select lane.queue, lane.priority::int
-    from (select * from unnest(${[...queues]}::text[]) as q (queue), generate_series(0, 9) as p (priority)) as lane
-    cross join lateral (select 1 from arrivals a where a.queue = lane.queue and a.priority = lane.priority limit 1) as any_one`
+export async function findArrivals(sql: Sql, queues: readonly string[]): Promise<ArrivalsOf[]> {
+  return sql<ArrivalsOf[]>`
+    select each_one.queue, each_one.priority::int from ${everyPriority(sql, queues)}
+    cross join lateral (
+      select 1 from arrivals a where a.queue = each_one.queue and a.priority = each_one.priority limit 1) as found`
 }
 
 /**
@@ -54,7 +69,7 @@ export async function findArrivalLanes(sql: Sql, queues: readonly string[]): Pro
  */
 export async function deleteSpentArrivals(
   sql: Sql,
-  { queue, priority }: Lane,
+  { queue, priority }: ArrivalsOf,
   after = '-infinity',
 ): Promise<{ seen: number; spent: number; last: string }> {
   const [row] = await sql<{ seen: number; spent: number; last: string }[]>`
@@ -65,9 +80,7 @@ export async function deleteSpentArrivals(
       order by a.ticketed_at limit ${arrivalsPage}
     ), spent as (
       delete from arrivals where ctid = any(array(
-        select a.ctid from page a where not exists (
-          select from unnest(a.job_ids) as member (id)
-          join jobs j on j.id = member.id and j.status = 'queued' and j.ticketed_at = a.ticketed_at)))
+        select a.ctid from page a where not exists (select from ${waitingSince(sql)})))
       returning 1
     )
     select (select count(*)::int from page) as seen, (select count(*)::int from spent) as spent,
@@ -83,7 +96,5 @@ export async function deleteSpentClaims(sql: Sql, workerId?: string): Promise<vo
       : sql`c.worker_id = ${workerId}`
   await sql`
     delete from claims where ctid = any(array(
-      select c.ctid from claims c where ${whose} and not exists (
-        select from unnest(c.job_ids) as member (id)
-        join jobs j on j.id = member.id and j.status = 'running' and j.worker_id = c.worker_id and j.started_at = c.claimed_at)))`
+      select c.ctid from claims c where ${whose} and not exists (select from ${runningUnder(sql)})))`
 }

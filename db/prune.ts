@@ -1,7 +1,7 @@
 import type { Sql } from './connect.ts'
 import type { TerminalStatus } from './statuses.ts'
 
-/** Rows that one statement deletes at most. */
+/** Jobs or keys that one statement deletes, about; of jobs it may be one ending more. */
 export const pruneLimit = 1_000
 
 /** Ages past which things go, in milliseconds since the job ended. */

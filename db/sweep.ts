@@ -1,5 +1,5 @@
 import type { Sql } from './connect.ts'
-import { newArrivals, queuedJobs } from './live.ts'
+import { everyPriority, newArrivals, queuedJobs } from './live.ts'
 import { ticketable, type Ticketable } from './requeue.ts'
 
 /** Rows that one call re-tickets at most. */
@@ -21,10 +21,10 @@ export interface ProbeTarget {
 /** @returns every queue and priority of `queues` in which a job has been waiting for longer than the margin. */
 export async function findProbeTargets(sql: Sql, queues: readonly string[]): Promise<ProbeTarget[]> {
   return sql<ProbeTarget[]>`
-    select lane.queue, lane.priority::int, statement_timestamp()::text as stamp
-    from (select * from unnest(${[...queues]}::text[]) as q (queue), generate_series(0, 9) as p (priority)) as lane
+    select each_one.queue, each_one.priority::int, statement_timestamp()::text as stamp
+    from ${everyPriority(sql, queues)}
     cross join lateral (
-      select 1 from ${queuedJobs(sql)} where a.queue = lane.queue and a.priority = lane.priority and not a.suspect
+      select 1 from ${queuedJobs(sql)} where a.queue = each_one.queue and a.priority = each_one.priority and not a.suspect
         and a.ticketed_at < statement_timestamp() - ${sweepMarginMs}::float8 * interval '1 millisecond'
       order by a.ticketed_at limit 1) as oldest`
 }

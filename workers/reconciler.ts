@@ -1,7 +1,7 @@
 import type { Database } from '@jobyard/db/connect'
 import { readQueues } from '@jobyard/db/queue-rows'
 import { requeueOrphans } from '@jobyard/db/requeue'
-import { arrivalsPage, deleteSpentArrivals, deleteSpentClaims, findArrivalLanes } from '@jobyard/db/live'
+import { arrivalsPage, deleteSpentArrivals, deleteSpentClaims, findArrivals } from '@jobyard/db/live'
 import { findProbeTargets } from '@jobyard/db/sweep'
 import { readBeats, reapWorker } from '@jobyard/db/worker-rows'
 import type { Carrier } from '@jobyard/queues/carrier'
@@ -101,9 +101,9 @@ export class Reconciler {
   async collectArrivals(): Promise<void> {
     const { sql, queues } = this.#options
     const full = this.#rounds++ % fullRoundEvery === 0
-    for (const lane of await findArrivalLanes(sql, queues)) {
+    for (const arrivals of await findArrivals(sql, queues)) {
       for (let after: string | undefined; ;) {
-        const { seen, spent, last } = await deleteSpentArrivals(sql, lane, after)
+        const { seen, spent, last } = await deleteSpentArrivals(sql, arrivals, after)
         if (seen < arrivalsPage || (spent === 0 && !full)) break
         after = last
       }
