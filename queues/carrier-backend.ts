@@ -24,6 +24,7 @@ export interface TicketWorker {
 /** What we use of a BullMQ queue. */
 export interface TicketQueue {
   waitUntilReady(): Promise<unknown>
+  add(name: string, data: TicketData, opts: JobsOptions): Promise<unknown>
   addBulk(jobs: { name: string; data: TicketData; opts: JobsOptions }[]): Promise<unknown>
   pause(): Promise<void>
   resume(): Promise<void>
@@ -35,6 +36,8 @@ export interface TicketQueue {
 /** How one kind of carrier makes BullMQ's objects; `Carrier` is what the platform uses of it. */
 export interface CarrierBackend {
   readonly kind: 'redis' | 'postgres'
+  /** As many tickets are cheaper to add one by one than together. */
+  readonly addedSingly: number
   createQueue(name: string, options: { streams: { events: { maxLen: number } } }): TicketQueue
   createWorker(name: string, options: Omit<WorkerOptions, 'connection' | 'prefix'>): TicketWorker
   /** Makes the carrier's own schema, where it has one; safe to call from several processes at once. */

@@ -44,6 +44,17 @@ describe.each(carrierKinds)('The carrier (%s)', (kind) => {
     expect(order).toEqual([{ ids: ['urgent'] }, { ids: ['first'] }, { ids: ['second'] }, { ids: ['late'] }, undefined])
   })
 
+  it.each([3, 100])('keeps the order of %d tickets that are added together', async (count) => {
+    const sent = Array.from({ length: count }, (_, at) => ({ ids: [`${at}`] }))
+    await carrier.add(
+      'q',
+      sent.map((data) => ({ id: newId(), data, priority: 0 })),
+    )
+    const order = []
+    for (const _ of sent) order.push(await next())
+    expect(order).toEqual(sent)
+  })
+
   it('ignores a ticket whose id is on its way, and takes it again when it is gone', async () => {
     const probe = { id: 'probe-0', data: { probe: 'x', priority: 0 }, priority: 0 }
     await carrier.add('q', [probe])

@@ -65,7 +65,9 @@ export class Carrier {
   /** Adds tickets; one whose id still exists is a no-op. Sets no deadline of its own: an unreachable carrier may never answer. */
   async add(queue: string, tickets: readonly TicketToSend[]): Promise<void> {
     const opened = await this.#queue(queue)
-    await opened.addBulk(tickets.map((ticket) => ({ name: 'ticket', data: ticket.data, opts: ticketOptions(ticket) })))
+    const jobs = tickets.map((ticket) => ({ name: 'ticket', data: ticket.data, opts: ticketOptions(ticket) }))
+    if (jobs.length > this.#backend.addedSingly) await opened.addBulk(jobs)
+    else for (const { name, data, opts } of jobs) await opened.add(name, data, opts)
   }
 
   /** Mirrors the pause of a queue, which only saves work: the claim decides. */

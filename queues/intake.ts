@@ -1,7 +1,7 @@
 import { isRowError, type Database } from '@jobyard/db/connect'
 import { insertJobs, type IntakeResult, type NewJob } from '@jobyard/db/intake'
 import { withDeadline } from './deadline.ts'
-import { MicroBatch } from './micro-batch.ts'
+import { groupCommitSpacingMs, MicroBatch } from './micro-batch.ts'
 import type { TicketSender } from './tickets.ts'
 
 /** Time after which an answer is not waited for any more, in milliseconds: above the time-out of statements. */
@@ -19,6 +19,7 @@ export class Intake {
     this.#tickets = tickets
     this.#batch = new MicroBatch<NewJob, IntakeResult>({
       run: (jobs) => this.#commit(sql, jobs),
+      spacingMs: groupCommitSpacingMs,
       isItemError: isRowError,
       weigh: (job) => job.input.length + job.metadata.length,
       maxWeight: batchBytes,

@@ -44,6 +44,46 @@ describe('A micro-batch', () => {
     expect(await rest).toEqual([20, 30])
   })
 
+  it('lets items gather until its spacing is over, unless they fill a batch', async () => {
+    const { run, batches, begun } = held()
+    const batch = new MicroBatch({ run, maxSize: 3, lanes: 1, spacingMs: 1_000_000 })
+    const results = [batch.add(1), batch.add(2)]
+    const first = await begun(1)
+    results.push(batch.add(3), batch.add(4))
+    first.end()
+    await Promise.all(results.slice(0, 2))
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(batches).toHaveLength(1)
+    results.push(batch.add(5))
+    const second = await begun(2)
+    expect(second.items).toEqual([3, 4, 5])
+    second.end()
+    expect(await Promise.all(results)).toEqual([10, 20, 30, 40, 50])
+  })
+
+  it('sends what gathered when its spacing is over', async () => {
+    const { run, begun } = held()
+    const batch = new MicroBatch({ run, spacingMs: 20 })
+    const results = Promise.all([batch.add(1), batch.add(2)])
+    const startedAt = performance.now()
+    ;(await begun(1)).end()
+    await results
+    const third = batch.add(3)
+    ;(await begun(2)).end()
+    expect(performance.now() - startedAt).toBeGreaterThan(15)
+    expect(await third).toBe(30)
+  })
+
+  it('does not hold up items that come one at a time', async () => {
+    const { run, begun } = held()
+    const batch = new MicroBatch({ run, spacingMs: 1_000_000 })
+    for (const item of [1, 2, 3]) {
+      const result = batch.add(item)
+      ;(await begun(item)).end()
+      expect(await result).toBe(item * 10)
+    }
+  })
+
   it('keeps to its size, and to one lane unless there is a full batch for another', async () => {
     const { run, batches, begun } = held()
     const batch = new MicroBatch({ run, maxSize: 2, lanes: 2 })

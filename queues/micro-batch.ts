@@ -7,6 +7,8 @@ export interface MicroBatchOptions<Item, Result> {
   readonly maxSize?: number
   /** Batches under way at once: a second one and further ones only where there is enough waiting to fill them. */
   readonly lanes?: number
+  /** Time between the starts of two batches at least, unless the next one is full, in milliseconds. */
+  readonly spacingMs?: number
   /** Items that may wait; one more is refused with OverloadedError. */
   readonly maxWaiting?: number
   /** Size of an item in bytes, or whatever unit {@link maxWeight} has; 0 when absent. */
@@ -26,10 +28,17 @@ interface Waiting<Item, Result> {
   readonly reject: (error: unknown) => void
 }
 
+/**
+ * Spacing for statements whose batches grow with the load. A statement for one row costs Postgres and Node almost as much as one
+ * for twenty; without spacing, a thousand jobs a second keep two cores busy with statements for one or two (docs/performance.md).
+ */
+export const groupCommitSpacingMs = 4
+
 const unbounded = { maxWeight: Number.POSITIVE_INFINITY, maxWaitingWeight: Number.POSITIVE_INFINITY }
 
 /**
- * Group commit: while one batch is under way, further items gather and go together in the next. An idle one adds no waiting.
+ * Group commit: while one batch is under way, and until its spacing is over, further items gather and go together in the next.
+ * An idle one adds no waiting, nor does one whose items come one at a time.
  * An item that cannot be carried out fails alone; its neighbours are carried out without it.
  */
 export class MicroBatch<Item, Result> {
@@ -39,12 +48,17 @@ export class MicroBatch<Item, Result> {
   #underWay = 0
   #weightUnderWay = 0
   #scheduled = false
+  #lanesInUse = 0
+  /** When the next batch may start if it is not full, on the monotonic clock in milliseconds. */
+  #restsUntil = 0
+  #filled: (() => void) | undefined
   #idle: (() => void)[] = []
 
   constructor(options: MicroBatchOptions<Item, Result>) {
     this.#options = {
       maxSize: 500,
       lanes: 2,
+      spacingMs: 0,
       maxWaiting: 10_000,
       isItemError: () => false,
       weigh: () => 0,
@@ -78,6 +92,7 @@ export class MicroBatch<Item, Result> {
       const weight = weigh(item)
       this.#waitingWeight += weight
       this.#waiting.push({ item, weight, resolve, reject })
+      if (this.#isFull) this.#filled?.()
       this.#schedule()
     })
   }
@@ -97,8 +112,6 @@ export class MicroBatch<Item, Result> {
     })
   }
 
-  #lanesInUse = 0
-
   get #isFull(): boolean {
     const { maxSize, maxWeight } = this.#options
     return this.#waiting.length >= maxSize || this.#waitingWeight >= maxWeight
@@ -107,7 +120,13 @@ export class MicroBatch<Item, Result> {
   async #work(): Promise<void> {
     this.#lanesInUse++
     while (this.#waiting.length > 0 && (this.#lanesInUse === 1 || this.#isFull)) {
+      const restMs = this.#restsUntil - performance.now()
+      if (restMs > 0 && !this.#isFull) {
+        await this.#gather(restMs)
+        continue
+      }
       const batch = this.#next()
+      this.#restsUntil = batch.length === 1 ? 0 : performance.now() + this.#options.spacingMs
       if (this.#waiting.length > 0) this.#schedule()
       const weight = batch.reduce((sum, waiting) => sum + waiting.weight, 0)
       this.#underWay += batch.length
@@ -118,6 +137,16 @@ export class MicroBatch<Item, Result> {
     }
     this.#lanesInUse--
     if (this.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  /** Lets items gather for so long, or until they fill a batch. */
+  async #gather(restMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#filled = resolve
+    const timer = setTimeout(resolve, restMs)
+    await promise
+    clearTimeout(timer)
+    this.#filled = undefined
   }
 
   /** Takes as many waiting items as fit into one batch, one at least. */

@@ -8,6 +8,7 @@ const prefix = 'jobyard'
 /** Tickets in Redis or Valkey. All queues share one connection; each worker adds one to block on. */
 export class RedisCarrier implements CarrierBackend {
   readonly kind = 'redis'
+  readonly addedSingly = 1
   readonly #connection: Redis
 
   /** @param url `redis://` or `rediss://`. */

@@ -71,6 +71,16 @@ describe('Packing', () => {
     )
   })
 
+  it('spreads few ordinary jobs over workers, and packs a steady stream of them', () => {
+    const packing = packer()
+    const pair = (now: number) => contents(packing.pack(ready(2, { type: 'ordinary' }), now))
+    expect(pair(0)).toEqual([1, 1])
+    let now = 0
+    while (now < 500) packing.pack(ready(2, { type: 'ordinary' }), (now += 2))
+    expect(pair(now)).toEqual([2])
+    expect(pair(now + 1_000)).toEqual([1, 1])
+  })
+
   it('never uses a ticket id twice', () => {
     const alone = ready(20, { alone: true })
     const ids = [...packer().pack(alone, 0), ...packer().pack(alone, 0)].flatMap(([, tickets]) =>

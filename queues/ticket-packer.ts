@@ -10,6 +10,8 @@ export type PackedTickets = Map<string, TicketToSend[]>
 
 /** Tickets over which ordinary jobs that arrive together are spread at least, so that idle workers share them. */
 const fewestTickets = 8
+/** Time after which a job counts half as one that arrives together with the present ones, in milliseconds. */
+const togetherHalfLifeMs = 50
 
 /** Jobs that share a ticket: of one queue and priority, and if their type is batched, of one type. */
 interface Pack {
@@ -34,6 +36,8 @@ export class TicketPacker {
   readonly #idsPerTicket: number
   readonly #open = new Map<string, Pack>()
   #packed: PackedTickets = new Map()
+  #together = 0
+  #countedAt = 0
 
   /**
    * @param contracts those that say `batch`; the others make no difference.
@@ -58,7 +62,8 @@ export class TicketPacker {
    * @returns the tickets to be sent now: full ones, and those that may not wait any longer.
    */
   pack(jobs: readonly Ticketable[], nowMs: number): PackedTickets {
-    const ordinarySize = Math.min(Math.max(Math.floor(jobs.length / fewestTickets), 1), this.#idsPerTicket)
+    const together = this.#countTogether(jobs.length, nowMs)
+    const ordinarySize = Math.min(Math.max(Math.floor(together / fewestTickets), 1), this.#idsPerTicket)
     let pack: Pack | undefined
     let last: Ticketable | undefined
     for (const job of jobs) {
@@ -84,6 +89,14 @@ export class TicketPacker {
     const packed = this.#packed
     this.#packed = new Map()
     return packed
+  }
+
+  /** Counts these jobs and those shortly before them, which a steady stream brings a few at a time. */
+  #countTogether(jobs: number, nowMs: number): number {
+    const share = 0.5 ** ((nowMs - this.#countedAt) / togetherHalfLifeMs)
+    this.#together = this.#together * share + jobs
+    this.#countedAt = nowMs
+    return this.#together
   }
 
   #packFor({ type, queue, priority }: Ticketable, ordinarySize: number, nowMs: number): Pack {

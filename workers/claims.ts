@@ -1,7 +1,7 @@
 import { claimJobs } from '@jobyard/db/claim'
 import { isRowError, type Database } from '@jobyard/db/connect'
 import { withDeadline } from '@jobyard/queues/deadline'
-import { MicroBatch } from '@jobyard/queues/micro-batch'
+import { groupCommitSpacingMs, MicroBatch } from '@jobyard/queues/micro-batch'
 import type { Logger } from 'pino'
 import type { Ownership, Run } from './ownership.ts'
 import { pause } from './service.ts'
@@ -34,6 +34,7 @@ export class Claims {
     this.#log = log
     this.#batch = new MicroBatch<readonly string[], Run[]>({
       run: (tickets) => this.#claim(tickets),
+      spacingMs: groupCommitSpacingMs,
       weigh: (ids) => ids.length,
       maxWeight: maxJobs,
     })

@@ -17,6 +17,10 @@ function work({ concurrency, batchSize = 1 }: { concurrency: number; batchSize?:
   const running: ((ended: unknown) => void)[] = []
   let wake = Promise.withResolvers<void>()
   let closed = false
+  let fetches = 0
+  /** As in BullMQ: the first fetch from an empty queue finds nothing, the next one waits, and others find nothing meanwhile. */
+  let drained = false
+  let waiting = false
   const next = () => {
     const data = tickets.shift()
     return data && { data }
@@ -32,8 +36,15 @@ function work({ concurrency, batchSize = 1 }: { concurrency: number; batchSize?:
       },
     }),
     getNextJob: async () => {
-      while (tickets.length === 0 && !closed) await wake.promise
-      return next()
+      fetches++
+      if (drained && !waiting) {
+        waiting = true
+        while (tickets.length === 0 && !closed) await wake.promise
+        waiting = false
+      }
+      const found = next()
+      drained = !found
+      return found
     },
     acknowledge: async (_ticket: unknown, fetchNext: boolean) => (fetchNext ? next() : undefined),
   }
@@ -64,6 +75,7 @@ function work({ concurrency, batchSize = 1 }: { concurrency: number; batchSize?:
     claimed,
     running,
     tickets,
+    fetches: () => fetches,
     send: (...sent: JobTicket[]) => {
       tickets.push(...sent)
       wake.resolve()
@@ -115,6 +127,23 @@ it('Never has more jobs in hand than its slots and a batch, however many tickets
     ended++
   }
   expect(claimed).toHaveLength(100)
+  await worker.stop()
+})
+
+it('Fetches no more while a fetch waits for the first ticket of an empty queue, whatever ends meanwhile', async () => {
+  const { worker, running, fetches, send, quiet } = work({ concurrency: 50 })
+  send(ticket(3), ticket(3), ticket(3))
+  await quiet()
+  expect(running).toHaveLength(9)
+  const fetched = fetches()
+  for (const end of running.splice(0)) {
+    end(undefined)
+    await quiet()
+  }
+  expect(fetches()).toBe(fetched)
+  send(ticket(3))
+  await quiet()
+  expect(running).toHaveLength(3)
   await worker.stop()
 })
 

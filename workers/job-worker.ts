@@ -50,6 +50,10 @@ export class JobWorker implements Service {
   readonly #stopping = new AbortController()
   #worker: TicketWorker | undefined
   #reserved = 0
+  /** Fetchers that ask the carrier for a ticket. */
+  #asking = 0
+  /** Whether the last answer to that was that there is none. */
+  #empty = false
   /** Jobs that the next ticket will have, as far as one can tell: as many slots are in hand when it is fetched. */
   #expectation: number
 
@@ -79,16 +83,22 @@ export class JobWorker implements Service {
 
   /**
    * Takes as many free slots as the next ticket is expected to need, or none; fewer only if no other fetcher is at work, since
-   * a ticket that is taken in parts goes round several times.
+   * a ticket that is taken in parts goes round several times. None where one asks already and would find nothing.
    *
    * @param others fetchers at work beside the one that asks.
    */
   #reserve(others: number): number {
+    if (this.#isAwaited) return 0
     const wanted = Math.min(this.#expected, this.#options.concurrency)
     const free = this.#freeSlots
     const slots = free >= wanted ? wanted : others === 0 ? Math.max(free, 0) : 0
     this.#reserved += slots
     return slots
+  }
+
+  /** Whether a fetcher waits for the first ticket of an empty queue. */
+  get #isAwaited(): boolean {
+    return this.#empty && this.#asking > 0
   }
 
   /** Follows the size of tickets up at once and down slowly. */
@@ -121,7 +131,7 @@ export class JobWorker implements Service {
       let ticket = await this.#nextTicket()
       if (!ticket) {
         this.#reserved -= slots
-        if (this.#fetchers.size > 1) return
+        if (this.#asking > 0) return
       }
       while (ticket) [ticket, slots] = await this.#take(ticket, slots)
     }
@@ -129,13 +139,17 @@ export class JobWorker implements Service {
 
   async #nextTicket(): Promise<Ticket | undefined> {
     const { claims, log, queue } = this.#options
+    this.#asking++
     try {
       const worker = await this.#open()
-      if (worker && claims.open) return await worker.getNextJob(newId(), { block: true })
+      if (worker && claims.open) return this.#noteFetched(await worker.getNextJob(newId(), { block: true }))
+      await pause(retryAfterMs, this.#stopping.signal)
     } catch (error) {
       log.warn({ err: error, queue }, 'Fetching a ticket failed, and is tried again')
+      await pause(retryAfterMs, this.#stopping.signal)
+    } finally {
+      this.#asking--
     }
-    await pause(retryAfterMs, this.#stopping.signal)
     return undefined
   }
 
@@ -204,7 +218,13 @@ export class JobWorker implements Service {
   }
 
   async #acknowledge(ticket: Ticket, fetchNext: boolean): Promise<Ticket | undefined> {
-    return this.#worker?.acknowledge(ticket, fetchNext)
+    const next = await this.#worker?.acknowledge(ticket, fetchNext)
+    return fetchNext ? this.#noteFetched(next) : undefined
+  }
+
+  #noteFetched(ticket: Ticket | undefined): Ticket | undefined {
+    this.#empty = !ticket
+    return ticket
   }
 
   /** Claims the first jobs of a ticket, one for each slot, and sends the rest on; all of it when this worker stops. */

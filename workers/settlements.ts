@@ -1,7 +1,7 @@
 import { errorCode, isConnectionError, type Database } from '@jobyard/db/connect'
 import { settleAttempts, type Settled, type Settlement } from '@jobyard/db/settle'
 import { DeadlineError, withDeadline } from '@jobyard/queues/deadline'
-import { MicroBatch } from '@jobyard/queues/micro-batch'
+import { groupCommitSpacingMs, MicroBatch } from '@jobyard/queues/micro-batch'
 import type { Logger } from 'pino'
 import { pause } from './service.ts'
 
@@ -25,6 +25,7 @@ export class Settlements {
     this.#log = log
     this.#batch = new MicroBatch<Settlement, Settled | undefined>({
       run: (batch) => this.#settleUntilAnswered(sql, batch),
+      spacingMs: groupCommitSpacingMs,
       isItemError: () => true,
       maxWaiting: Number.POSITIVE_INFINITY,
       weigh: ({ output }) => output?.length ?? 0,
