@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { newJob, openRecord, type TestRecord } from '../testing/record.ts'
 import { isRowError } from './connect.ts'
-import { insertJobs } from './intake.ts'
+import { newId } from './ids.ts'
+import { insertJobs, type NewJob } from './intake.ts'
 
 let record: TestRecord
 beforeAll(async () => {
@@ -26,6 +27,42 @@ it('stores a batch and answers in its order', async () => {
   expect(await record.job(batch[0]!.id)).toMatchObject({ tags: ['a', 'b,"c'], status: 'queued' })
   expect((await record.job(batch[0]!.id)).ticketedAt).toBeInstanceOf(Date)
   expect((await record.job(batch[1]!.id)).ticketedAt).toBeNull()
+})
+
+it('stores what each job of a batch says, whatever its neighbours say', async () => {
+  const when = new Date('2031-02-03T04:05:06.789Z')
+  const differences: Partial<NewJob>[] = [
+    { tenant: 'theirs' },
+    { type: 'other' },
+    { queue: 'elsewhere' },
+    { priority: 3 },
+    { runAt: when },
+    { expiresAt: when },
+    { maxAttempts: 2 },
+    { timeoutMs: 5 },
+    { tags: ['a', 'b'] },
+    { tags: ['a,b'] },
+    { tags: ['a'] },
+    { metadata: '{"a":1}' },
+    { internal: true },
+    { redriveOf: newId() },
+  ]
+  const pairs = differences.flatMap((difference, at) => [newJob({ input: `${at}` }), newJob(difference)])
+  const batch = [...pairs, newJob({ tags: ['a'] }), newJob({ tags: ['b'] })]
+  await insertJobs(record.sql, batch)
+  for (const { id, input, metadata, runAt = null, expiresAt = null, redriveOf = null, ...plain } of batch) {
+    const json = { input: JSON.parse(input), metadata: JSON.parse(metadata) }
+    expect(await record.job(id)).toMatchObject({ ...plain, ...json, runAt, expiresAt, redriveOf })
+  }
+})
+
+it('delays only those that ask for it', async () => {
+  const batch = [newJob(), newJob({ delayMs: 60_000 }), newJob()]
+  expect(await insertJobs(record.sql, batch)).toMatchObject([
+    { status: 'queued', runAt: null },
+    { status: 'scheduled', runAt: expect.any(Date) },
+    { status: 'queued', runAt: null },
+  ])
 })
 
 it('answers a known key with the first answer, and stores nothing', async () => {

@@ -55,21 +55,27 @@ export async function insertJobs(sql: Sql, batch: readonly NewJob[]): Promise<In
 
 function insert(sql: Sql, batch: readonly NewJob[]) {
   const jobs = batch.toSorted((a, b) => (a.id < b.id ? -1 : 1))
-  const plain = (pick: (job: NewJob) => string | number | undefined) => plainArray(jobs.map((job) => pick(job) ?? null))
-  const text = (pick: (job: NewJob) => string | undefined) => textArray(jobs.map((job) => pick(job) ?? null))
+  const { numbers, distinct } = numberTerms(jobs)
+  const job = columnsOf(jobs)
+  const terms = columnsOf(distinct)
   return sql<Acceptance[]>`
     with item as materialized (
-      select *, coalesce(at, statement_timestamp() + delay_ms * interval '1 millisecond') as run_at from unnest(
-        ${plain((job) => job.id)}::text::uuid[], ${text((job) => job.tenant)}::text::text[], ${text((job) => job.type)}::text::text[],
-        ${text((job) => job.queue)}::text::text[], ${text((job) => job.input)}::text::json[], ${plain((job) => job.priority)}::text::smallint[],
-        ${plain((job) => job.runAt?.toISOString())}::text::timestamptz[], ${plain((job) => job.delayMs)}::text::float8[],
-        ${plain((job) => job.expiresAt?.toISOString())}::text::timestamptz[], ${plain((job) => job.maxAttempts)}::text::int[],
-        ${plain((job) => job.timeoutMs)}::text::int[], ${text((job) => (job.tags.length > 0 ? textArray(job.tags) : '{}'))}::text::text[],
-        ${text((job) => job.metadata)}::text::json[], ${plain((job) => String(job.internal))}::text::boolean[],
-        ${plain((job) => job.redriveOf)}::text::uuid[], ${text((job) => job.idempotency?.key)}::text::text[],
-        ${text((job) => job.idempotency?.requestHash)}::text::text[]
-      ) as t (id, tenant, type, queue, input, priority, at, delay_ms, expires_at, max_attempts, timeout_ms, tags, metadata,
-        internal, redrive_of, key, request_hash)
+      select t.*, j.id, j.input, j.key, j.request_hash,
+        coalesce(at, statement_timestamp() + delay_ms * interval '1 millisecond') as run_at
+      from unnest(
+        ${job.plain(({ id }) => id)}::text::uuid[], ${plainArray(numbers)}::text::int[], ${job.text(({ input }) => input)}::text::json[],
+        ${job.text(({ idempotency }) => idempotency?.key)}::text::text[], ${job.text(({ idempotency }) => idempotency?.requestHash)}::text::text[]
+      ) as j (id, terms, input, key, request_hash)
+      join unnest(
+        ${terms.text(({ tenant }) => tenant)}::text::text[], ${terms.text(({ type }) => type)}::text::text[],
+        ${terms.text(({ queue }) => queue)}::text::text[], ${terms.plain(({ priority }) => priority)}::text::smallint[],
+        ${terms.plain(({ runAt }) => runAt?.toISOString())}::text::timestamptz[], ${terms.plain(({ delayMs }) => delayMs)}::text::float8[],
+        ${terms.plain(({ expiresAt }) => expiresAt?.toISOString())}::text::timestamptz[],
+        ${terms.plain(({ maxAttempts }) => maxAttempts)}::text::int[], ${terms.plain(({ timeoutMs }) => timeoutMs)}::text::int[],
+        ${terms.text(({ tags }) => textArray(tags))}::text::text[], ${terms.text(({ metadata }) => metadata)}::text::json[],
+        ${terms.plain(({ internal }) => String(internal))}::text::boolean[], ${terms.plain(({ redriveOf }) => redriveOf)}::text::uuid[]
+      ) with ordinality as t (tenant, type, queue, priority, at, delay_ms, expires_at, max_attempts, timeout_ms, tags, metadata,
+        internal, redrive_of, number) on t.number = j.terms
     ), keyed as (
       insert into idempotency_keys (tenant, key, request_hash, job_id, status, run_at, created_at)
       select distinct on (tenant, key) tenant, key, request_hash, id, ${initialStatus(sql)}, run_at, statement_timestamp()
@@ -86,6 +92,57 @@ function insert(sql: Sql, batch: readonly NewJob[]) {
       returning id, queue, status, priority, crashes, ticketed_at, created_at, run_at
     ), ${newArrivals(sql)}
     select id, status, created_at, run_at from changed`
+}
+
+/** Writes one array for each column; one without values is empty, which `unnest` fills with nulls. */
+function columnsOf(jobs: readonly NewJob[]) {
+  const column = (write: typeof textArray, values: (string | null)[]) =>
+    values.every((value) => value === null) ? '{}' : write(values)
+  return {
+    plain: (pick: (job: NewJob) => string | number | undefined) =>
+      column(
+        plainArray,
+        jobs.map((job) => pick(job)?.toString() ?? null),
+      ),
+    text: (pick: (job: NewJob) => string | undefined) =>
+      column(
+        textArray,
+        jobs.map((job) => pick(job) ?? null),
+      ),
+  }
+}
+
+const termNames = [
+  'tenant',
+  'type',
+  'queue',
+  'priority',
+  'runAt',
+  'delayMs',
+  'expiresAt',
+  'maxAttempts',
+  'timeoutMs',
+  'metadata',
+  'internal',
+  'redriveOf',
+] as const
+
+/** Numbers, from 1, the terms on which each job is to run: jobs that follow each other mostly share them, and they are sent once. */
+function numberTerms(jobs: readonly NewJob[]): { numbers: number[]; distinct: NewJob[] } {
+  const distinct: NewJob[] = []
+  const numbers = jobs.map((job) => {
+    const last = distinct.at(-1)
+    return last && sameTerms(job, last) ? distinct.length : distinct.push(job)
+  })
+  return { numbers, distinct }
+}
+
+function sameTerms(one: NewJob, other: NewJob): boolean {
+  return (
+    termNames.every((name) => one[name] === other[name]) &&
+    one.tags.length === other.tags.length &&
+    one.tags.every((tag, at) => tag === other.tags[at])
+  )
 }
 
 function initialStatus(sql: Sql) {

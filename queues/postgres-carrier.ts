@@ -25,7 +25,7 @@ const schema = 'bullmq'
 /** Connections of one process that carry statements. */
 const statementConnections = 15
 /** Tickets whose `add`s cost what one `addBulk` does: it makes two temporary tables each time, 17 ms of Postgres's to 0.5 for an `add`. */
-const bulkCostsAs = 16
+const bulkCostsAs = 8
 
 /** Tickets in BullMQ's Postgres backend, for installations without Redis. */
 export class PostgresCarrier implements CarrierBackend {
