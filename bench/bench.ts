@@ -3,6 +3,8 @@ export interface Servers {
   /** Superuser's postgres://… of the database `postgres`. */
   readonly postgresUrl: string
   readonly redisUrl: string
+  /** Process of Postgres that all its others are children of. */
+  readonly postmasterPid: number
 }
 
 /** What a part of the benchmark is given. */
@@ -36,6 +38,11 @@ export interface Section {
   readonly rows: readonly Row[]
   /** Contestant that the others are given as multiples of. */
   readonly baseline: string
+}
+
+/** A section, and the part of the benchmark that found it. */
+export interface PartSection extends Section {
+  readonly part: string
 }
 
 /** A part measures something and answers with its tables; it throws when a contestant did not do its work. */

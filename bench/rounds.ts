@@ -7,30 +7,40 @@ export interface Named {
   readonly note: string
 }
 
-/**
- * Measures every contestant once a round. They take turns, and each round begins with another one, so that slow minutes of the
- * machine strike all alike.
- *
- * @returns one row per contestant, in the order given, with one value per round.
- * @throws what `measure` threw, with the contestant's name.
- */
+/** @returns one row per contestant, in the order given, with one value per round, as {@link measureInTurns} finds them. */
 export async function takeTurns<Contestant extends Named>(
   bench: Bench,
   contestants: readonly Contestant[],
   measure: (contestant: Contestant) => Promise<number>,
 ): Promise<Row[]> {
+  const found = await measureInTurns(bench, contestants, measure)
+  return [...found].map(([{ name, note }, values]) => ({ contestant: name, note, values }))
+}
+
+/**
+ * Measures every contestant once a round. They take turns, and each round begins with another one, so that slow minutes of the
+ * machine strike all alike.
+ *
+ * @returns what was measured of each contestant, in the order given, one item per round.
+ * @throws what `measure` threw, with the contestant's name.
+ */
+export async function measureInTurns<Contestant extends Named, Measured>(
+  bench: Bench,
+  contestants: readonly Contestant[],
+  measure: (contestant: Contestant) => Promise<Measured>,
+): Promise<Map<Contestant, Measured[]>> {
   const { rounds } = bench
-  const values = new Map<Contestant, number[]>(contestants.map((contestant) => [contestant, []]))
+  const found = new Map<Contestant, Measured[]>(contestants.map((contestant) => [contestant, []]))
   for (let round = 0; round < rounds; round++) {
     for (const contestant of rotate(contestants, round)) {
       bench.tell(`round ${round + 1} of ${rounds} · ${contestant.name}`)
-      const value = await measure(contestant).catch((error: unknown) => {
+      const measured = await measure(contestant).catch((error: unknown) => {
         throw new Error(`${contestant.name}: ${error instanceof Error ? error.message : String(error)}`, {
           cause: error,
         })
       })
-      values.get(contestant)?.push(value)
+      found.get(contestant)?.push(measured)
     }
   }
-  return [...values].map(([{ name, note }, measured]) => ({ contestant: name, note, values: measured }))
+  return found
 }

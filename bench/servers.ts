@@ -17,23 +17,37 @@ export interface RunningServers extends Servers {
   stop(): Promise<void>
 }
 
+export interface ServerOptions {
+  /** Loads what counts the statements of those databases that ask for it. */
+  readonly countStatements?: boolean
+}
+
 /** Redis never rewrites its log by itself, which would strike one contestant or another. */
 const redisArgs = ['--appendonly', 'yes', '--appendfsync', 'everysec', '--auto-aof-rewrite-percentage', '0']
+/** Databases that want their statements counted switch it on; for the others nothing changes. */
+const countingOnDemand = {
+  shared_preload_libraries: 'pg_stat_statements',
+  'pg_stat_statements.track': 'none',
+  compute_query_id: 'off',
+}
 const databaseName = 'bench'
 /** Time that Postgres has to end when this process exits, in milliseconds. */
 const endWithinMs = 2_000
 
 /** Starts Postgres and Redis for all contestants, with data on disk; they and their data are gone when this process exits. */
-export async function startServers(): Promise<RunningServers> {
+export async function startServers({ countStatements }: ServerOptions = {}): Promise<RunningServers> {
   const folder = await mkdtemp(join(tmpdir(), 'jobyard-bench-'))
   await chmod(folder, 0o711)
-  const server = await startEmbeddedPostgres({ home: folder, settings: { max_connections: '300' } })
+  const settings = { max_connections: '300', ...(countStatements && countingOnDemand) }
+  const server = await startEmbeddedPostgres({ home: folder, settings })
   const postmaster = await findPostmaster(server.dataFolder)
-  const onExit = () => killAndDelete(postmaster?.pid, folder)
+  if (!postmaster) throw new Error('Postgres ended as soon as it had started')
+  const onExit = () => killAndDelete(postmaster.pid, folder)
   process.once('exit', onExit)
   const redis = await startTestRedis({ args: redisArgs })
   return {
     postgresUrl: server.url,
+    postmasterPid: postmaster.pid,
     redisUrl: redis.url,
     folder,
     stop: async () => {
@@ -51,18 +65,33 @@ export async function startServers(): Promise<RunningServers> {
  * @returns postgres://… of a new, empty database.
  */
 export async function wipeServers(servers: Servers): Promise<string> {
+  const databaseUrl = await makeDatabase(servers, databaseName)
+  await emptyRedis(servers)
+  return databaseUrl
+}
+
+/**
+ * Makes a database, in place of the one that may have this name. {@link wipeServers} leaves it alone.
+ *
+ * @returns its postgres://…
+ */
+export async function makeDatabase(servers: Servers, name: string): Promise<string> {
   await withPostgres(servers.postgresUrl, async (sql) => {
-    await sql.unsafe(`drop database if exists ${databaseName} with (force)`)
-    await sql.unsafe(`create database ${databaseName}`)
+    await sql.unsafe(`drop database if exists ${name} with (force)`)
+    await sql.unsafe(`create database ${name}`)
   })
-  await withRedis(servers.redisUrl, async (redis) => {
+  const url = new URL(servers.postgresUrl)
+  url.pathname = `/${name}`
+  return url.href
+}
+
+/** Empties Redis and its log. */
+export async function emptyRedis({ redisUrl }: Servers): Promise<void> {
+  await withRedis(redisUrl, async (redis) => {
     await redis.flushall()
     await redis.bgrewriteaof()
     while (/aof_rewrite_(in_progress|scheduled):1/.test(await redis.info('persistence'))) await delay(10)
   })
-  const url = new URL(servers.postgresUrl)
-  url.pathname = `/${databaseName}`
-  return url.href
 }
 
 /** Lets the servers get loading behind them: statistics for the planner, a checkpoint, a rest of so many milliseconds. */
@@ -94,8 +123,8 @@ export async function withRedis<Result>(url: string, work: (redis: Redis) => Pro
   }
 }
 
-function killAndDelete(pid: number | undefined, folder: string): void {
-  if (pid !== undefined && signal(pid, 'SIGQUIT')) waitForEnd(pid)
+function killAndDelete(pid: number, folder: string): void {
+  if (signal(pid, 'SIGQUIT')) waitForEnd(pid)
   rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 })
 }
 

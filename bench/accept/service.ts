@@ -5,6 +5,7 @@ import { once } from 'node:events'
 export interface Service<Report> {
   /** What it said once it worked. */
   readonly report: Report
+  readonly pid: number
   /** Asks it something. @returns what it says next. */
   ask<Answer>(question: object): Promise<Answer>
   stop(): Promise<void>
@@ -36,6 +37,7 @@ export async function startService<Report>(file: URL, { task, env }: ServiceOpti
   if (task) child.send(task)
   return {
     report: (await nextMessage()) as Report,
+    pid: child.pid ?? 0,
     ask: async <Answer>(question: object) => {
       child.send(question)
       return (await nextMessage()) as Answer

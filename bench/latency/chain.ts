@@ -36,6 +36,8 @@ export interface Chain {
   /** @returns jobs per second that are both accepted and done, with as many as it keeps up with. */
   measureCapacity(times: Times): Promise<number>
   measureLatency(perSecond: number, times: Times): Promise<Latencies>
+  /** Ids of the processes. */
+  readonly pids: { readonly intake: number; readonly worker: number }
   stop(): Promise<void>
 }
 
@@ -82,6 +84,7 @@ export async function startChain(contestant: Contestant, place: Place): Promise<
         lagMs: report.lagMs,
       }
     },
+    pids: { intake: intake.pid, worker: worker.pid },
     stop: async () => {
       await Promise.all([worker.stop(), intake.stop()])
     },

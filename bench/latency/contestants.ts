@@ -1,4 +1,4 @@
-import { startJobyardApi, startProducer, type HttpService } from '../accept/contestants.ts'
+import { startJobyardApi, startProducer, type CarrierKind, type HttpService } from '../accept/contestants.ts'
 import type { Place, Rival } from '../accept/rivals.ts'
 import type { Named } from '../rounds.ts'
 import type { WorkerName } from './workers.ts'
@@ -13,17 +13,22 @@ export interface Contestant extends Named {
 /** What the others are given as multiples of. */
 export const baseline: WorkerName = 'BullMQ raw, Redis'
 
-export const contestants: readonly Contestant[] = [
-  {
+/** Our own chains. */
+export const jobyardOn: Readonly<Record<CarrierKind, Contestant>> = {
+  redis: {
     name: 'Jobyard, Redis',
     note: 'job, output and outbox event recorded; concurrency 500',
     startIntake: (place) => startJobyardApi(place, 'redis'),
   },
-  {
+  postgres: {
     name: 'Jobyard, embedded carrier',
     note: 'the same without Redis: tickets in Postgres',
     startIntake: (place) => startJobyardApi(place, 'postgres'),
   },
+}
+
+export const contestants: readonly Contestant[] = [
+  ...Object.values(jobyardOn),
   rival(baseline, 'nothing recorded; concurrency 100', 'BullMQ, Redis'),
   rival('BullMQ raw, Postgres', 'nothing recorded; concurrency 100, 20 connections', 'BullMQ, Postgres'),
   rival(

@@ -1,5 +1,5 @@
 import type { Bench, Part, Row, Section } from '../bench.ts'
-import { takeTurns } from '../rounds.ts'
+import { measureInTurns, type Named } from '../rounds.ts'
 import { wipeServers } from '../servers.ts'
 import { startChain, type Latencies, type Times } from './chain.ts'
 import { baseline, contestants, type Contestant } from './contestants.ts'
@@ -18,17 +18,17 @@ const maxRounds = 3
 export const latency: Part = async (given) => {
   const bench = { ...given, rounds: Math.min(given.rounds, maxRounds) }
   const plan = bench.quick ? quickPlan : wholePlan
-  const found = contestants.map((contestant) => ({ contestant, rounds: [] as Latencies[][] }))
-  const capacities = await takeTurns(bench, contestants, async (contestant) => {
-    const { capacity, latencies } = await measure(bench, contestant, plan)
-    found.find((each) => each.contestant === contestant)?.rounds.push(latencies)
-    return capacity
-  })
+  const found = await measureInTurns(bench, contestants, (contestant) => measure(bench, contestant, plan))
+  const capacities = [...found].map(([{ name, note }, rounds]) => ({
+    contestant: name,
+    note,
+    values: rounds.map(({ capacity }) => capacity),
+  }))
   const sections = plan.levels.map((level, at) => {
-    const rows = found.map(({ contestant, rounds }) =>
-      toRow(
+    const rows = [...found].map(([contestant, rounds]) =>
+      latencyRow(
         contestant,
-        rounds.flatMap((each) => each[at] ?? []),
+        rounds.flatMap(({ latencies }) => latencies[at] ?? []),
       ),
     )
     return latencySection(level, plan, rows)
@@ -54,7 +54,8 @@ async function measure(
   }
 }
 
-function toRow({ name, note }: Contestant, rounds: readonly Latencies[]): Row {
+/** @returns one row of a table of latencies, of what was measured in each round. */
+export function latencyRow({ name, note }: Named, rounds: readonly Latencies[]): Row {
   return {
     contestant: name,
     note,

@@ -16,6 +16,7 @@ import { PgBoss } from 'pg-boss'
 import { pino } from 'pino'
 import type { CarrierKind } from '../accept/contestants.ts'
 import { openBullPool, jobName, openPool, type Input, type Place } from '../accept/rivals.ts'
+import { retention } from '../retention.ts'
 import type { Timeline } from './timeline.ts'
 
 /** Starts what runs the jobs, in the worker process. */
@@ -26,7 +27,6 @@ type PostgresWorker = Worker<Input, unknown, string, PostgresQueueBackend, JobPr
 /** Jobs at once. With more, BullMQ did less in this chain; with fewer, Jobyard did. */
 const bullConcurrency = 100
 const jobyardConcurrency = 500
-const dayMs = 86_400_000
 /** Pino's number of the level. */
 const warn = 40
 /** Connections to Postgres where each job needs one. */
@@ -74,7 +74,7 @@ async function startJobyard({ databaseUrl, redisUrl }: Place, kind: CarrierKind,
     }),
     handlers: [handler],
     concurrency: jobyardConcurrency,
-    retention: { completedMs: dayMs, failedMs: dayMs, eventsMs: dayMs },
+    retention,
     log,
   })
 }

@@ -2,11 +2,13 @@ import type { Named } from '../rounds.ts'
 
 /** Where one measurement happens: servers that were wiped for it. */
 export interface Target {
-  /** postgres://… of a database that was empty before the jobs were loaded. */
+  /** postgres://… of a database in which no job waits before these are loaded. */
   readonly databaseUrl: string
   readonly redisUrl: string
   /** How many jobs there are. */
   readonly jobs: number
+  /** Ids of ours from this one on are of this measurement: older jobs may be there, ended. */
+  readonly firstId: string
 }
 
 /** A job's input, and the output that its handler answers with. */

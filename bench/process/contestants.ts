@@ -23,11 +23,17 @@ const graphileBatched: Contestant = {
     }),
 }
 
+/** Ourselves as we come. */
+export const jobyardOn: Readonly<Record<JobyardOptions['carrier'], Contestant>> = {
+  redis: jobyardOf('Jobyard, Redis', 60_000, { carrier: 'redis', concurrency: 500 }),
+  postgres: jobyardOf('Jobyard, embedded', 30_000, { carrier: 'postgres', concurrency: 500 }),
+}
+
 /** Contestants whose handler answers for each job by itself. */
 export const single: readonly Contestant[] = [
-  jobyardOf('Jobyard, Redis', 60_000, { carrier: 'redis', concurrency: 500 }),
+  jobyardOn.redis,
   jobyardOf('Jobyard, Redis, one id a ticket', 30_000, { carrier: 'redis', concurrency: 500, idsPerTicket: 1 }),
-  jobyardOf('Jobyard, embedded', 30_000, { carrier: 'postgres', concurrency: 500 }),
+  jobyardOn.postgres,
   bullmqRaw,
   {
     name: 'BullMQ raw, Postgres',

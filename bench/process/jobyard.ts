@@ -11,6 +11,7 @@ import { TicketSender } from '@jobyard/queues/tickets'
 import { defineBatchHandler, defineHandler, type Handler } from '@jobyard/workers/define-handler'
 import { startWorkers } from '@jobyard/workers/supervisor'
 import { z } from 'zod'
+import { retention } from '../retention.ts'
 import { withPostgres } from '../servers.ts'
 import { expectCount, payloadChunks, type JobSystem, type Payload, type Target } from './contestant.ts'
 
@@ -22,18 +23,19 @@ export interface JobyardOptions {
   readonly idsPerTicket?: number
   /** Makes the type a batched one, of this size. */
   readonly batchSize?: number
+  /** Queue of the jobs; one of their own when absent. */
+  readonly queue?: string
 }
 
-const queue = 'bench'
+/** Type of the jobs. */
+export const jobyardType = 'bench'
 const payload = z.object({ value: z.number() })
 const chunkSize = 5_000
-const dayMs = 86_400_000
-const retention = { completedMs: dayMs, failedMs: dayMs, eventsMs: dayMs }
 
 /** Jobyard, by its own intake, carrier and workers. */
-export function jobyard({ carrier, concurrency, idsPerTicket, batchSize }: JobyardOptions): JobSystem {
+export function jobyard({ carrier, concurrency, idsPerTicket, batchSize, queue = 'bench' }: JobyardOptions): JobSystem {
   const contract = defineJob({
-    type: 'bench',
+    type: jobyardType,
     description: 'Answers with its input.',
     queue,
     input: payload,
@@ -104,7 +106,7 @@ class AwaitedTickets extends TicketSender {
   }
 }
 
-function newJob({ type, retry, timeoutMs, internal }: Contract, input: Payload): NewJob {
+function newJob({ type, queue, retry, timeoutMs, internal }: Contract, input: Payload): NewJob {
   return {
     id: newId(),
     tenant: 'default',
@@ -120,9 +122,11 @@ function newJob({ type, retry, timeoutMs, internal }: Contract, input: Payload):
   }
 }
 
-async function countEvents({ databaseUrl }: Target): Promise<number | undefined> {
+/** An event has the id of its job, so that the primary key leads to those of this measurement. */
+async function countEvents({ databaseUrl, firstId }: Target): Promise<number | undefined> {
   return withPostgres(databaseUrl, async (sql) => {
-    const [row] = await sql<{ count: number }[]>`select count(*)::int as count from outbox where type = 'job.completed'`
+    const [row] = await sql<{ count: number }[]>`
+      select count(*)::int as count from outbox where id >= ${firstId} and type = 'job.completed'`
     return row?.count
   })
 }
@@ -133,8 +137,8 @@ async function verify(target: Target): Promise<void> {
     (sql) => sql<{ accepted: number; completed: number; failed: number }[]>`
       select count(*)::int as accepted,
         (count(*) filter (where status = 'completed' and output::text = input::text and attempts_made = 1))::int as completed,
-        (select count(*)::int from attempts) as failed
-      from jobs`,
+        (select count(*)::int from attempts where job_id >= ${target.firstId}) as failed
+      from jobs where id >= ${target.firstId}`,
   )
   expectCount('Jobs', row?.accepted, target.jobs)
   expectCount('Jobs completed at the first attempt with their output', row?.completed, target.jobs)

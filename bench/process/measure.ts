@@ -1,3 +1,5 @@
+import { newId } from '@jobyard/db/ids'
+import type { Place } from '../accept/rivals.ts'
 import type { Bench, Row } from '../bench.ts'
 import { runChild } from '../child.ts'
 import { takeTurns } from '../rounds.ts'
@@ -21,14 +23,24 @@ const phaseTimeoutMs = 120_000
 
 /** Measures how many jobs per second each contestant's one worker process does. */
 export function measureSpeed(bench: Bench, contestants: readonly Contestant[]): Promise<Row[]> {
-  return takeTurns(bench, contestants, async ({ name, jobs }) => {
-    const { servers, quick } = bench
+  const { servers } = bench
+  return takeTurns(bench, contestants, async (contestant) => {
     const databaseUrl = await wipeServers(servers)
-    const target: Target = { databaseUrl, redisUrl: servers.redisUrl, jobs: quick ? jobs / quickShare : jobs }
-    const run = (phase: PhaseRequest['phase']) =>
-      runChild<number>(program, { contestant: name, phase, target } satisfies PhaseRequest, phaseTimeoutMs)
-    await run('load')
-    await restServers(databaseUrl, quick ? 0 : restMs)
-    return run('work')
+    return measureSpeedAt({ databaseUrl, redisUrl: servers.redisUrl }, bench, scale(bench, contestant))
   })
+}
+
+/** @returns the contestant with as many jobs as the run is for. */
+export function scale({ quick }: Bench, contestant: Contestant): Contestant {
+  return quick ? { ...contestant, jobs: contestant.jobs / quickShare } : contestant
+}
+
+/** Measures how many jobs per second a contestant's one worker process does at a place where no job waits. */
+export async function measureSpeedAt(place: Place, { quick }: Bench, { name, jobs }: Contestant): Promise<number> {
+  const target: Target = { ...place, jobs, firstId: newId() }
+  const run = (phase: PhaseRequest['phase']) =>
+    runChild<number>(program, { contestant: name, phase, target } satisfies PhaseRequest, phaseTimeoutMs)
+  await run('load')
+  await restServers(place.databaseUrl, quick ? 0 : restMs)
+  return run('work')
 }
