@@ -1,41 +1,52 @@
 import { parseArgs } from 'node:util'
 
-/** Parts of the benchmark, in the order in which they run. */
-export const partNames = ['process', 'batched', 'accept', 'latency'] as const
-export type PartName = (typeof partNames)[number]
+/** What can be measured: each report has its parts, in the order in which they run, and rounds when nothing is said. */
+export const reports = {
+  results: { parts: ['process', 'batched', 'accept', 'latency'], rounds: 5 },
+  growth: { parts: ['finished', 'waiting', 'idle'], rounds: 3 },
+} as const
+/** Name of the files that a report is written to. */
+export type ReportName = keyof typeof reports
+export type PartName = (typeof reports)[ReportName]['parts'][number]
 
 /** What the user asked for. */
 export interface BenchArguments {
+  readonly report: ReportName
+  /** Parts of the report. */
   readonly parts: readonly PartName[]
   readonly quick: boolean
   readonly rounds: number
-  /** Folder of the results; absent: they are only printed. */
+  /** Folder of the report; absent: it is only printed. */
   readonly out: string | undefined
 }
 
-const defaultRounds = 5
 const quickRounds = 1
 const maxRounds = 100
 
 /**
- * Reads the command line: names of parts, `--quick`, `--rounds n`, `--out folder`. A whole run (all parts, at least the default
- * rounds, not quick) writes its results to `home` unless told otherwise; any other run writes only where it is told.
+ * Reads the command line: names of parts, `growth` for all of its parts, `--quick`, `--rounds n`, `--out folder`. Without a name
+ * the parts of `results` run. Written to `home` unless told otherwise are: the results of a whole run (all their parts, at least the
+ * default rounds), and any part of growth; quick ones never.
  *
  * @throws Error with one line that says what is wrong.
  */
 export function parseArguments(words: readonly string[], home: string): BenchArguments {
   const { values, positionals } = split(words)
-  const unknown = positionals.find((name) => !partNames.some((part) => part === name))
-  if (unknown !== undefined) throw new Error(`There is no part "${unknown}"; there are ${partNames.join(', ')}.`)
-  const parts = partNames.filter((part) => positionals.length === 0 || positionals.includes(part))
-  const rounds = values.rounds === undefined ? undefined : parseRounds(values.rounds)
+  const named = positionals.flatMap((name) => (name === 'growth' ? reports.growth.parts : name))
+  const report = named.some(isIn('growth')) ? 'growth' : 'results'
+  for (const name of named) checkName(name, report)
+  const { parts: all, rounds: defaultRounds } = reports[report]
+  const parts = all.filter((part) => named.length === 0 || named.includes(part))
   const quick = values.quick
-  const whole = !quick && parts.length === partNames.length && (rounds ?? defaultRounds) >= defaultRounds
+  const rounds = values.rounds === undefined ? undefined : parseRounds(values.rounds)
+  const whole = parts.length === all.length && (rounds ?? defaultRounds) >= defaultRounds
+  const kept = !quick && (whole || report === 'growth')
   return {
+    report,
     parts,
     quick,
     rounds: rounds ?? (quick ? quickRounds : defaultRounds),
-    out: values.out ?? (whole ? home : undefined),
+    out: values.out ?? (kept ? home : undefined),
   }
 }
 
@@ -48,10 +59,20 @@ function split(words: readonly string[]) {
     })
   } catch (error) {
     const [problem] = String((error as Error).message).split('. ')
-    throw new Error(
-      `${problem}. Usage: npm run bench [-- ${partNames.join('|')} …] [--quick] [--rounds n] [--out folder]`,
-    )
+    const names = [...reports.results.parts, 'growth', ...reports.growth.parts]
+    throw new Error(`${problem}. Usage: npm run bench [-- ${names.join('|')} …] [--quick] [--rounds n] [--out folder]`)
   }
+}
+
+function isIn(report: ReportName) {
+  return (name: string) => reports[report].parts.some((part) => part === name)
+}
+
+function checkName(name: string, report: ReportName): void {
+  if (isIn(report)(name)) return
+  if (isIn('results')(name)) throw new Error(`The parts of growth run by themselves, without ${name}.`)
+  const [results, growth] = [reports.results.parts.join(', '), reports.growth.parts.join(', ')]
+  throw new Error(`There is no part "${name}"; there are ${results}; and of growth ${growth}.`)
 }
 
 function parseRounds(text: string): number {

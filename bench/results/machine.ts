@@ -20,13 +20,21 @@ const redisSettings = ['appendonly', 'appendfsync', 'auto-aof-rewrite-percentage
 /** Time that the disk is measured for, in milliseconds. */
 const syncingMs = 500
 
-/** @returns the commit that is checked out, marked `-dirty` when files differ from it; `unknown` outside a repository. */
+/**
+ * @returns the commit that is checked out, marked `-dirty` when files differ from it that are not written by the benchmark;
+ *   `unknown` outside a repository.
+ */
 export async function readCommit(): Promise<string> {
-  const args = ['describe', '--always', '--dirty', '--abbrev=12', '--exclude=*']
-  return run('git', args, { cwd: import.meta.dirname }).then(
-    ({ stdout }) => stdout.trim(),
-    () => 'unknown',
-  )
+  const options = { cwd: import.meta.dirname }
+  const written = ['RESULTS.md', 'results.json', 'GROWTH.md', 'growth.json', 'charts']
+  const others = [':/', ...written.map((name) => `:(top,exclude)bench/${name}`)]
+  try {
+    const { stdout: commit } = await run('git', ['rev-parse', '--short=12', 'HEAD'], options)
+    const { stdout: changed } = await run('git', ['diff', '--name-only', 'HEAD', '--', ...others], options)
+    return `${commit.trim()}${changed ? '-dirty' : ''}`
+  } catch {
+    return 'unknown'
+  }
 }
 
 /** Describes the machine, the versions and the settings, as the servers themselves tell them. */

@@ -8,12 +8,24 @@ export function chartFile({ title }: Section): string {
   return `${slug.replaceAll(/^-|-$/g, '')}.svg`
 }
 
-/** Renders `RESULTS.md`. Pure: the same results give the same text. */
-export function renderMarkdown({ commit, date, machine, sections }: Results): string {
+/** What is said above the results. */
+export interface Heading {
+  readonly title: string
+  /** Command line that made them. */
+  readonly command: string
+  /** Name of the file beside that has all figures. */
+  readonly figures: string
+}
+
+/** Renders a report. Pure: the same results give the same text. */
+export function renderMarkdown(
+  { title, command, figures }: Heading,
+  { commit, date, machine, sections }: Results,
+): string {
   const facts = Object.entries(machine)
   const blocks = [
-    '# Benchmark results',
-    `Made by \`npm run bench\` at commit \`${commit}\` on ${date.slice(0, 10)}. The figures of each round are in [results.json](results.json).`,
+    `# ${title}`,
+    `Made by \`${command}\` at commit \`${commit}\` on ${date.slice(0, 10)}. The figures of each round are in [${figures}](${figures}).`,
     table(['', ''], facts),
     `Contestants take turns: each is measured once a round, and each round begins with another one. Tables show medians over
 the rounds. A multiple of the baseline is the median of the ratios within each round.`,

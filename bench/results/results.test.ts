@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import type { Section } from '../bench.ts'
 import { drawChart } from './chart.ts'
 import { formatFigure, formatSection } from './format.ts'
-import { chartFile, renderMarkdown } from './markdown.ts'
+import { chartFile, renderMarkdown, type Heading } from './markdown.ts'
 
 const section: Section = {
   title: 'Processing & no-op jobs',
@@ -21,11 +21,12 @@ const section: Section = {
     { contestant: 'rival', note: 'records nothing', values: [10_000, 1_000, 20_000] },
   ],
 }
+const heading: Heading = { title: 'Benchmark results', command: 'npm run bench', figures: 'results.json' }
 const results = {
   commit: '123456789abc',
   date: '2026-11-21T03:00:00.000Z',
   machine: { CPU: 'a fast one, 2 cores', Node: '24.21.0' },
-  sections: [section],
+  sections: [{ ...section, part: 'process' }],
 }
 
 it.each([
@@ -48,8 +49,9 @@ it('shows median, spread, the median of the ratios of each round and further med
 })
 
 it('renders every section with its method, chart, table and notes', () => {
-  const text = renderMarkdown(results)
-  expect(text).toContain('at commit `123456789abc` on 2026-11-21')
+  const text = renderMarkdown(heading, results)
+  expect(text).toContain('Made by `npm run bench` at commit `123456789abc` on 2026-11-21')
+  expect(text).toContain('in [results.json](results.json).')
   expect(text).toContain('| CPU | a fast one, 2 cores |')
   expect(text).toContain('## Processing & no-op jobs\n\nThey take turns.\n\n![')
   expect(text).toContain('(charts/processing-no-op-jobs.svg)')
@@ -58,7 +60,7 @@ it('renders every section with its method, chart, table and notes', () => {
 })
 
 it('renders the same text from what was read back from JSON', () => {
-  expect(renderMarkdown(JSON.parse(JSON.stringify(results)))).toBe(renderMarkdown(results))
+  expect(renderMarkdown(heading, JSON.parse(JSON.stringify(results)))).toBe(renderMarkdown(heading, results))
 })
 
 it('refuses a section whose baseline was not measured', () => {

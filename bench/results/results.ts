@@ -1,14 +1,14 @@
-import type { Row, Section } from '../bench.ts'
+import type { PartSection, Row, Section } from '../bench.ts'
 import { median, medianRatio } from '../statistics.ts'
 
-/** Everything that a run found: what `RESULTS.md` and the charts are made from. */
+/** Everything that a run found: what its Markdown and the charts are made from. */
 export interface Results {
   readonly commit: string
   /** RFC 3339 in UTC. */
   readonly date: string
   /** What it ran on, and with which versions and settings, by name. */
   readonly machine: Readonly<Record<string, string>>
-  readonly sections: readonly Section[]
+  readonly sections: readonly PartSection[]
 }
 
 /** What is said about a row. */
