@@ -4,7 +4,8 @@ import { measureSpeedAt, scale } from '../process/measure.ts'
 import { measureInTurns, type Named } from '../rounds.ts'
 import { wipeServers } from '../servers.ts'
 import { carriers, type Carrier } from './carriers.ts'
-import { describe, fillFinished, jobsPerEnding, spreadDays, tidyUp, type FilledDatabase } from './finished-jobs.ts'
+import { describeFill, fillFinished, jobsPerEnding, spreadDays, tidyUp, type FilledDatabase } from './finished-jobs.ts'
+import { expectProc } from './processes.ts'
 import { loadTimes, measureHalfLoad, measureUnderLoad, tellStates, type Figures, type Texts } from './state.ts'
 
 /** A record that holds so many finished jobs. */
@@ -18,6 +19,7 @@ const quickSizes = [20_000]
 
 /** What the jobs that have ended cost those that run: speed, latency and memory beside none, a million and ten million. */
 export const finished: Part = async (bench) => {
+  expectProc()
   const states = [nothingFinished(bench)]
   for (const jobs of bench.quick ? quickSizes : wholeSizes) states.push(await finishedJobs(bench, jobs))
   const sections: Section[] = []
@@ -47,7 +49,7 @@ async function finishedJobs(bench: Bench, jobs: number): Promise<State> {
   const database: FilledDatabase = await fillFinished(bench, jobs)
   return {
     name: `${jobs.toLocaleString('en-US')} finished jobs`,
-    note: `filled in: ${describe(database)}`,
+    note: `filled in: ${describeFill(database)}`,
     prepare: async () => {
       await tidyUp(servers, database)
       return { databaseUrl: database.url, redisUrl: servers.redisUrl }

@@ -10,6 +10,8 @@ import { loadBacklog } from './backlog.ts'
 import { carriers } from './carriers.ts'
 import { countStatementsOf, watch, type Consumption } from './consumption.ts'
 import { fillFinished, listFilled, tidyUp } from './finished-jobs.ts'
+import { expectProc } from './processes.ts'
+import { methodOn } from './state.ts'
 
 /** What is there while nothing happens. */
 interface State extends Named {
@@ -36,6 +38,7 @@ const pausedQueue = catalogue.queues[0] ?? ''
 
 /** What an hour costs in which nothing happens. */
 export const idle: Part = async (given) => {
+  expectProc()
   const bench = { ...given, rounds: 1 }
   const plan = bench.quick ? quickPlan : wholePlan
   const states = await makeStates(bench, plan)
@@ -45,7 +48,7 @@ export const idle: Part = async (given) => {
     const rows = [...found].map(([state, hours]) => toRow(state, kind, hours))
     sections.push({
       title: `An idle hour, ${label}`,
-      method: method(plan),
+      method: methodOn(kind, method(plan)),
       unit: 'statements',
       better: 'lower',
       rows,
@@ -71,7 +74,7 @@ async function makeStates(bench: Bench, plan: Plan): Promise<State[]> {
     { name: `${count(most)} finished jobs`, note: 'none waits', waiting: 0, prepare: prepareFilled },
     {
       name: `${count(plan.waiting)} waiting jobs`,
-      note: `in a queue that is served but paused`,
+      note: 'in a queue that is served but paused',
       waiting: plan.waiting,
       prepare: prepareEmpty,
     },

@@ -19,6 +19,12 @@ export interface Memory {
 /** Linux tells every program times in hundredths of a second, whatever its own clock does. */
 const ticksPerSecond = 100
 
+/** @throws Error where the system does not tell about processes as this file reads it. */
+export function expectProc(): void {
+  if (process.platform !== 'linux')
+    throw new Error('Growth reads memory and CPU time from /proc, which only Linux has.')
+}
+
 /** Reads a `/proc/<pid>/stat`. The name of the program, in parentheses, may hold anything. */
 export function parseStat(text: string): ProcessStat {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')

@@ -22,8 +22,10 @@ export interface Texts {
   readonly footprint: { readonly title: string }
 }
 
+/** Method of a table that another one before told of. */
+const asOnRedis = 'As on Redis, above, but with the tickets in Postgres.'
 /** Share of the empty platform's capacity that all states are loaded with. */
-export const load = 0.5
+const load = 0.5
 
 /** @returns how long a steady load lasts. */
 export function loadTimes({ quick }: Bench): Times {
@@ -66,7 +68,7 @@ export async function measureUnderLoad(
  * @param found what was measured in each state, one item per round.
  */
 export function tellStates(
-  { label }: Carrier,
+  { kind, label }: Carrier,
   { speed, latency, footprint }: Texts,
   found: ReadonlyMap<Named, readonly Figures[]>,
 ): Section[] {
@@ -76,7 +78,7 @@ export function tellStates(
   return [
     {
       title: `${speed.title}, ${label}`,
-      method: speed.method,
+      method: methodOn(kind, speed.method),
       unit: 'jobs/s',
       better: 'higher',
       rows: rows(({ name, note }, rounds) => ({
@@ -88,7 +90,7 @@ export function tellStates(
     },
     {
       title: `${latency.title}, ${label}`,
-      method: latency.method,
+      method: methodOn(kind, latency.method),
       unit: 'ms until begun, p99',
       better: 'lower',
       rows: rows((state, rounds) =>
@@ -101,7 +103,7 @@ export function tellStates(
     },
     {
       title: `${footprint.title}, ${label}`,
-      method: footprintMethod,
+      method: methodOn(kind, footprintMethod),
       unit: 'MiB in all',
       better: 'lower',
       rows: rows((state, rounds) =>
@@ -113,4 +115,9 @@ export function tellStates(
       baseline,
     },
   ]
+}
+
+/** @returns the method, which is told once, of the carrier that comes first. */
+export function methodOn(kind: Carrier['kind'], method: string): string {
+  return kind === 'redis' ? method : asOnRedis
 }
