@@ -62,7 +62,12 @@ async function measure(
 }
 
 function toState(waiting: number): State {
-  if (waiting === 0) return { name: 'no backlog', note: 'only the jobs that are measured', waiting }
+  if (waiting === 0)
+    return {
+      name: 'no backlog',
+      note: 'only jobs that are measured, and a fifth more in the queue that is worked off',
+      waiting,
+    }
   return { name: `${waiting.toLocaleString('en-US')} waiting jobs`, note: 'accepted by the platform itself', waiting }
 }
 
