@@ -44,6 +44,20 @@ describe('Sending', () => {
   })
 })
 
+it('A flush waits for the sends that are under way', async () => {
+  const answer = Promise.withResolvers<void>()
+  const slow = { add: () => answer.promise } as unknown as Carrier
+  const sender = new TicketSender(slow, { contracts, onLost: (error) => expect.unreachable(error.message) })
+  const order: string[] = []
+  void sender.send([job('1')])
+  const flushed = sender.flush().then(() => order.push('flushed'))
+  await new Promise((resolve) => setImmediate(resolve))
+  order.push('answered')
+  answer.resolve()
+  await flushed
+  expect(order).toEqual(['answered', 'flushed'])
+})
+
 describe('Holding', () => {
   const sent: TicketToSend['data'][] = []
   const carrier = {

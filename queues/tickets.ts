@@ -28,6 +28,7 @@ export class TicketSender {
   readonly #carrier: Carrier
   readonly #packer: TicketPacker
   readonly #onLost: TicketSenderOptions['onLost']
+  readonly #sending = new Set<Promise<void>>()
   #unanswered = 0
   #timer: NodeJS.Timeout | undefined
 
@@ -45,9 +46,14 @@ export class TicketSender {
     if (jobs.length > 0) await this.#sendPacked(this.#packer.pack(jobs, performance.now()))
   }
 
-  /** Sends the tickets that wait for more jobs: to be called when there will be no more. */
+  /**
+   * Sends the tickets that wait for more jobs: to be called when there will be no more.
+   *
+   * @returns once no send is under way any more.
+   */
   async flush(): Promise<void> {
     await this.#sendPacked(this.#packer.take(Number.POSITIVE_INFINITY))
+    await Promise.all(this.#sending)
   }
 
   /** Sends a ticket, or the rest of one, to the head of its queue: its jobs have had their turn. */
@@ -73,7 +79,13 @@ export class TicketSender {
     this.#timer = setTimeout(send, Math.max(dueAt - performance.now(), 0))
   }
 
-  async #add(queue: string, tickets: TicketToSend[]): Promise<void> {
+  #add(queue: string, tickets: TicketToSend[]): Promise<void> {
+    const sending = this.#send(queue, tickets).finally(() => this.#sending.delete(sending))
+    this.#sending.add(sending)
+    return sending
+  }
+
+  async #send(queue: string, tickets: TicketToSend[]): Promise<void> {
     try {
       if (this.#unanswered >= maxUnanswered) throw new Error(`The carrier has not answered ${maxUnanswered} sends`)
       this.#unanswered++
