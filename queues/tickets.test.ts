@@ -30,17 +30,45 @@ describe('Sending', () => {
     expect(lost).toEqual([['down', 1]])
   })
 
-  it('gives up at once while too many sends are unanswered', async () => {
+  describe('to a carrier that does not answer', () => {
     const lost: string[] = []
     const answers: (() => void)[] = []
     const silent = { add: () => new Promise<void>((resolve) => answers.push(resolve)) } as unknown as Carrier
-    const sender = new TicketSender(silent, { contracts, onLost: (error) => lost.push(error.message) })
-    const sends = Array.from({ length: 300 }, () => sender.passOn('a', { ids: ['1'] }))
-    await Promise.all(sends.slice(256))
-    expect(lost).toHaveLength(44)
-    expect(lost[0]).toContain('has not answered 256 sends')
-    for (const answer of answers) answer()
-    await Promise.all(sends)
+    const passOn = async (sender: TicketSender, times: number) => {
+      const sends = Array.from({ length: times }, () => sender.passOn('a', { ids: ['1'] }))
+      await vi.advanceTimersByTimeAsync(sendDeadlineMs)
+      await Promise.all(sends)
+    }
+    let sender: TicketSender
+    beforeEach(() => {
+      vi.useFakeTimers()
+      lost.length = 0
+      answers.length = 0
+      sender = new TicketSender(silent, { contracts, onLost: (error) => lost.push(error.message) })
+    })
+    afterEach(() => {
+      vi.useRealTimers()
+    })
+
+    it('waits for as many answers as there are sends', async () => {
+      const sends = Promise.all(Array.from({ length: 1_000 }, () => sender.passOn('a', { ids: ['1'] })))
+      for (const answer of answers) answer()
+      await sends
+      expect(answers).toHaveLength(1_000)
+      expect(lost).toEqual([])
+    })
+
+    it('gives up at once while too many answers are overdue', async () => {
+      await passOn(sender, 256)
+      expect(lost[255]).toContain('no answer within')
+      await sender.passOn('a', { ids: ['1'] })
+      expect(lost[256]).toContain('has not answered 256 sends')
+      expect(answers).toHaveLength(256)
+      answers[0]?.()
+      await vi.advanceTimersByTimeAsync(0)
+      await passOn(sender, 1)
+      expect(answers).toHaveLength(257)
+    })
   })
 })
 

@@ -3,7 +3,7 @@ import type { Ticketable } from '@jobyard/db/requeue'
 import type { ProbeTarget } from '@jobyard/db/sweep'
 import type { Carrier, TicketToSend } from './carrier.ts'
 import type { JobTicket } from './carrier-backend.ts'
-import { withDeadline } from './deadline.ts'
+import { DeadlineError, withDeadline } from './deadline.ts'
 import type { Contract } from './define-job.ts'
 import { TicketPacker, type PackedTickets } from './ticket-packer.ts'
 
@@ -11,8 +11,11 @@ import { TicketPacker, type PackedTickets } from './ticket-packer.ts'
 const defaultIdsPerTicket = 32
 /** Time a send may take, in milliseconds; below the margin of the sweep. */
 export const sendDeadlineMs = 3_000
-/** Sends that may be unanswered at once; further ones are left to the probe, so that a dead carrier costs no memory. */
-const maxUnanswered = 256
+/**
+ * Sends that may be unanswered after their deadline; while there are so many the carrier is taken for dead, and further ones
+ * are left to the probe, so that it costs no memory.
+ */
+const maxOverdue = 256
 
 export interface TicketSenderOptions {
   /** Those of batched types say how their jobs are packed. */
@@ -29,7 +32,7 @@ export class TicketSender {
   readonly #packer: TicketPacker
   readonly #onLost: TicketSenderOptions['onLost']
   readonly #sending = new Set<Promise<void>>()
-  #unanswered = 0
+  #overdue = 0
   #timer: NodeJS.Timeout | undefined
 
   constructor(carrier: Carrier, { contracts, onLost, idsPerTicket = defaultIdsPerTicket }: TicketSenderOptions) {
@@ -87,12 +90,23 @@ export class TicketSender {
 
   async #send(queue: string, tickets: TicketToSend[]): Promise<void> {
     try {
-      if (this.#unanswered >= maxUnanswered) throw new Error(`The carrier has not answered ${maxUnanswered} sends`)
-      this.#unanswered++
-      const answered = this.#carrier.add(queue, tickets).finally(() => this.#unanswered--)
-      await withDeadline(answered, sendDeadlineMs, 'Sending tickets')
+      if (this.#overdue >= maxOverdue) throw new Error(`The carrier has not answered ${maxOverdue} sends`)
+      await this.#answered(this.#carrier.add(queue, tickets))
     } catch (error) {
       this.#onLost(error instanceof Error ? error : new Error(String(error)), tickets.length)
+    }
+  }
+
+  async #answered(answer: Promise<void>): Promise<void> {
+    try {
+      await withDeadline(answer, sendDeadlineMs, 'Sending tickets')
+    } catch (error) {
+      if (error instanceof DeadlineError) {
+        this.#overdue++
+        const onAnswer = () => this.#overdue--
+        answer.then(onAnswer, onAnswer)
+      }
+      throw error
     }
   }
 }
