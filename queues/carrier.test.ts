@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createDatabase, type TestDatabase } from '../testing/postgres.ts'
 import { carrierKinds } from '../testing/platform.ts'
 import { startTestRedis, type TestRedis } from '../testing/redis.ts'
-import { openCarrier, type Carrier } from './carrier.ts'
+import { openCarrier, priorityOf, type Carrier } from './carrier.ts'
 import type { TicketWorker } from './carrier-backend.ts'
 
 describe.each(carrierKinds)('The carrier (%s)', (kind) => {
@@ -27,21 +27,23 @@ describe.each(carrierKinds)('The carrier (%s)', (kind) => {
     await database.drop()
   })
 
-  const next = async () => {
+  const take = async () => {
     const ticket = await worker.getNextJob(newId(), { block: false })
     await ticket?.moveToCompleted(undefined, ticket.token ?? '', false)
-    return ticket?.data
+    return ticket
   }
+  const next = async () => (await take())?.data
 
-  it('gives tickets out by priority, first come first served, those at the head before all', async () => {
-    const send = (id: string, priority: number, atHead = false) =>
-      carrier.add('q', [{ id: newId(), data: { ids: [id] }, priority, atHead }])
-    await send('late', 9)
-    await send('first', 0)
-    await send('second', 0)
-    await send('urgent', 0, true)
-    const order = [await next(), await next(), await next(), await next(), await next()]
-    expect(order).toEqual([{ ids: ['urgent'] }, { ids: ['first'] }, { ids: ['second'] }, { ids: ['late'] }, undefined])
+  it('gives tickets out by priority, first come first served, those at the head of each before the others', async () => {
+    const places = ['at the head', 'first', 'second']
+    for (const priority of [9, 1, 0]) {
+      for (const place of ['first', 'second', 'at the head']) {
+        await carrier.add('q', [{ id: newId(), data: { ids: [place] }, priority, atHead: place === 'at the head' }])
+      }
+    }
+    const order = []
+    for (let ticket = await take(); ticket; ticket = await take()) order.push([priorityOf(ticket), ticket.data])
+    expect(order).toEqual([0, 1, 9].flatMap((priority) => places.map((place) => [priority, { ids: [place] }])))
   })
 
   it.each([3, 100])('keeps the order of %d tickets that are added together', async (count) => {

@@ -1,4 +1,4 @@
-import type { JobsOptions } from 'bullmq'
+import type { Job, JobsOptions } from 'bullmq'
 import type { CarrierBackend, TicketData, TicketQueue, TicketWorker } from './carrier-backend.ts'
 import { withDeadline } from './deadline.ts'
 import { PostgresCarrier } from './postgres-carrier.ts'
@@ -10,7 +10,7 @@ export interface TicketToSend {
   readonly data: TicketData
   /** 0 first to 9 last. */
   readonly priority: number
-  /** Ahead of all others. */
+  /** Ahead of the others of its priority. */
   readonly atHead?: boolean
 }
 
@@ -142,7 +142,20 @@ export function openCarrier(options: CarrierOptions): Carrier {
   return new Carrier(backend, options.onError)
 }
 
-function ticketOptions({ id, priority, atHead }: TicketToSend): JobsOptions {
-  const order = atHead ? { lifo: true } : { priority }
-  return { jobId: id, attempts: 1, removeOnComplete: true, removeOnFail: true, ...order }
+function ticketOptions({ id, priority, atHead = false }: TicketToSend): JobsOptions {
+  const ahead = priority === 0 ? { lifo: atHead } : { priority: carrierPriority(priority, atHead) }
+  return { jobId: id, attempts: 1, removeOnComplete: true, removeOnFail: true, ...ahead }
+}
+
+/**
+ * BullMQ keeps the order of arrival within a priority, and puts at the head only what has none. So each priority of ours but the
+ * first has two of BullMQ's: one for tickets at the head, and behind it one for the others.
+ */
+function carrierPriority(priority: number, atHead: boolean): number {
+  return priority * 2 - (atHead ? 1 : 0)
+}
+
+/** @returns the priority with which a ticket was sent, whether at the head or not. */
+export function priorityOf({ priority }: Pick<Job, 'priority'>): number {
+  return Math.ceil(priority / 2)
 }

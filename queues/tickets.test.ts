@@ -25,7 +25,7 @@ describe('Sending', () => {
     })
     await sender.send([job('1')])
     await sender.send([])
-    await sender.passOn('a', { ids: [] })
+    await sender.passOn('a', 0, { ids: [] })
     await sender.flush()
     expect(lost).toEqual([['down', 1]])
   })
@@ -35,7 +35,7 @@ describe('Sending', () => {
     const answers: (() => void)[] = []
     const silent = { add: () => new Promise<void>((resolve) => answers.push(resolve)) } as unknown as Carrier
     const passOn = async (sender: TicketSender, times: number) => {
-      const sends = Array.from({ length: times }, () => sender.passOn('a', { ids: ['1'] }))
+      const sends = Array.from({ length: times }, () => sender.passOn('a', 0, { ids: ['1'] }))
       await vi.advanceTimersByTimeAsync(sendDeadlineMs)
       await Promise.all(sends)
     }
@@ -51,7 +51,7 @@ describe('Sending', () => {
     })
 
     it('waits for as many answers as there are sends', async () => {
-      const sends = Promise.all(Array.from({ length: 1_000 }, () => sender.passOn('a', { ids: ['1'] })))
+      const sends = Promise.all(Array.from({ length: 1_000 }, () => sender.passOn('a', 0, { ids: ['1'] })))
       for (const answer of answers) answer()
       await sends
       expect(answers).toHaveLength(1_000)
@@ -61,7 +61,7 @@ describe('Sending', () => {
     it('gives up at once while too many answers are overdue', async () => {
       await passOn(sender, 256)
       expect(lost[255]).toContain('no answer within')
-      await sender.passOn('a', { ids: ['1'] })
+      await sender.passOn('a', 0, { ids: ['1'] })
       expect(lost[256]).toContain('has not answered 256 sends')
       expect(answers).toHaveLength(256)
       answers[0]?.()

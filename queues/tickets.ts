@@ -59,9 +59,9 @@ export class TicketSender {
     await Promise.all(this.#sending)
   }
 
-  /** Sends a ticket, or the rest of one, to the head of its queue: its jobs have had their turn. */
-  async passOn(queue: string, ticket: JobTicket): Promise<void> {
-    if (ticket.ids.length > 0) await this.#add(queue, [{ id: newId(), data: ticket, priority: 0, atHead: true }])
+  /** Sends a ticket, or the rest of one, to the head of its queue and priority: its jobs have had their turn. */
+  async passOn(queue: string, priority: number, ticket: JobTicket): Promise<void> {
+    if (ticket.ids.length > 0) await this.#add(queue, [{ id: newId(), data: ticket, priority, atHead: true }])
   }
 
   /** Sends a probe behind the tickets of its queue and priority; a no-op while the one before is on its way. */

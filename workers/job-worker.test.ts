@@ -9,10 +9,13 @@ import { JobWorker } from './job-worker.ts'
 import type { Run } from './ownership.ts'
 import type { ProbeJudge } from './probe-judge.ts'
 
+/** Of every ticket. */
+const priority = { ofBullMQ: 6, ours: 3 }
+
 /** A worker of one queue, whose tickets, claims and handlers are in the hands of the test. */
 function work({ concurrency, batchSize = 1 }: { concurrency: number; batchSize?: number }) {
   const tickets: JobTicket[] = []
-  const passedOn: JobTicket[] = []
+  const passedOn: (JobTicket & { priority: number })[] = []
   const claimed: number[] = []
   const running: ((ended: unknown) => void)[] = []
   let wake = Promise.withResolvers<void>()
@@ -23,7 +26,7 @@ function work({ concurrency, batchSize = 1 }: { concurrency: number; batchSize?:
   let waiting = false
   const next = () => {
     const data = tickets.shift()
-    return data && { data }
+    return data && { data, priority: priority.ofBullMQ }
   }
   const ticketWorker = {
     startStalledCheckTimer: async () => {},
@@ -60,7 +63,10 @@ function work({ concurrency, batchSize = 1 }: { concurrency: number; batchSize?:
         return ids.map((id) => ({ job: { id } }))
       },
     } as unknown as Claims,
-    tickets: { passOn: async (_queue: string, ticket: JobTicket) => void passedOn.push(ticket) } as TicketSender,
+    tickets: {
+      passOn: async (_queue: string, itsPriority: number, ticket: JobTicket) =>
+        void passedOn.push({ ...ticket, priority: itsPriority }),
+    } as TicketSender,
     probes: {} as ProbeJudge,
     attempts: {
       group: (runs) => (batchSize > 1 ? [[...runs]] : runs.map((run): Run[] => [run])),
@@ -91,13 +97,13 @@ const ticket = (count: number, whole?: true): JobTicket => ({
   ...(whole && { whole }),
 })
 
-it('Claims as many jobs of a ticket as there are slots, and sends the rest on', async () => {
+it('Claims as many jobs of a ticket as there are slots, and sends the rest on to the head of its priority', async () => {
   const { worker, claimed, passedOn, send, quiet } = work({ concurrency: 5 })
   const eight = ticket(8)
   send(eight, ticket(1))
   await quiet()
   expect(claimed).toEqual([5])
-  expect(passedOn).toEqual([{ ids: eight.ids.slice(5) }])
+  expect(passedOn).toEqual([{ ids: eight.ids.slice(5), priority: priority.ours }])
   await worker.stop()
 })
 
@@ -155,5 +161,5 @@ it('Sends a ticket on as it was when it stops', async () => {
   send()
   await stopped
   expect(claimed).toEqual([])
-  expect(passedOn).toEqual([late])
+  expect(passedOn).toEqual([{ ...late, priority: priority.ours }])
 })

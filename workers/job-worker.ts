@@ -1,5 +1,5 @@
 import { isId, newId } from '@jobyard/db/ids'
-import type { Carrier } from '@jobyard/queues/carrier'
+import { priorityOf, type Carrier } from '@jobyard/queues/carrier'
 import type { JobTicket, TicketData, TicketWorker } from '@jobyard/queues/carrier-backend'
 import type { ProbeTarget } from '@jobyard/db/sweep'
 import type { TicketSender } from '@jobyard/queues/tickets'
@@ -185,7 +185,7 @@ export class JobWorker implements Service {
         this.#judge(ticket, { queue, priority: data.priority, stamp: data.probe })
         return [undefined, 0]
       }
-      await this.#claim(jobs, slots)
+      await this.#claim(jobs, slots, priorityOf(ticket))
       this.#reserved -= slots
       slots = this.#stopping.signal.aborted ? 0 : this.#reserve(this.#fetchers.size - 1)
       const next = await this.#acknowledge(ticket, slots > 0)
@@ -228,12 +228,12 @@ export class JobWorker implements Service {
   }
 
   /** Claims the first jobs of a ticket, one for each slot, and sends the rest on; all of it when this worker stops. */
-  async #claim(jobs: JobTicket, slots: number): Promise<void> {
+  async #claim(jobs: JobTicket, slots: number, priority: number): Promise<void> {
     const { queue, tickets, claims, attempts } = this.#options
-    if (this.#stopping.signal.aborted) return tickets.passOn(queue, jobs)
+    if (this.#stopping.signal.aborted) return tickets.passOn(queue, priority, jobs)
     const [runs] = await Promise.all([
       claims.claim(jobs.ids.slice(0, slots)),
-      tickets.passOn(queue, { ids: jobs.ids.slice(slots) }),
+      tickets.passOn(queue, priority, { ids: jobs.ids.slice(slots) }),
     ])
     for (const group of attempts.group(runs)) void this.#execute(group).finally(() => this.#fetch())
   }
