@@ -11,6 +11,7 @@ export type TicketData = JobTicket | { readonly probe: string; readonly priority
 
 /** What we use of a `FetchingWorker`. */
 export interface TicketWorker {
+  readonly limitedForMs: number
   waitUntilReady(): Promise<unknown>
   getNextJob(token: string, options: { block: boolean }): Promise<Job<TicketData> | undefined>
   acknowledge(ticket: Job<TicketData>, fetchNext: boolean): Promise<Job<TicketData> | undefined>

@@ -1,4 +1,5 @@
 import { newId } from '@jobyard/db/ids'
+import { createPostgresBackend, Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createDatabase, type TestDatabase } from '../testing/postgres.ts'
@@ -6,6 +7,11 @@ import { carrierKinds } from '../testing/platform.ts'
 import { startTestRedis, type TestRedis } from '../testing/redis.ts'
 import { openCarrier, priorityOf, type Carrier } from './carrier.ts'
 import type { TicketWorker } from './carrier-backend.ts'
+
+/** The queue `limited` as somebody else sees it who sets limits. */
+const redisLimits = (url: string) => new Queue('limited', { prefix: 'jobyard', connection: { url } })
+const postgresLimits = (connectionString: string) =>
+  new Queue('limited', { connection: { connectionString, options: '-c search_path=bullmq' } }, createPostgresBackend)
 
 describe.each(carrierKinds)('The carrier (%s)', (kind) => {
   let database: TestDatabase
@@ -75,6 +81,28 @@ describe.each(carrierKinds)('The carrier (%s)', (kind) => {
     await carrier.setPaused('q', false)
     expect(await next()).toEqual({ ids: ['x'] })
   })
+
+  it('says how long a rate limit lasts, however it is met, and gives out what has waited once it is over', async () => {
+    const limited = await carrier.openWorker('limited')
+    const limits = kind === 'redis' ? redisLimits(redis?.url ?? '') : postgresLimits(database.url)
+    await limits.setGlobalRateLimit(1, 20_000)
+    await carrier.add(
+      'limited',
+      [1, 2].map((n) => ({ id: newId(), data: { ids: [`${n}`] }, priority: 0 })),
+    )
+    const fetch = () => limited.getNextJob(newId(), { block: true })
+    const first = await fetch()
+    expect([first?.data, limited.limitedForMs]).toEqual([{ ids: ['1'] }, 0])
+    expect(await limited.acknowledge(first!, true)).toBeUndefined()
+    expect(limited.limitedForMs).toBeGreaterThan(10_000)
+    expect(await fetch()).toBeUndefined()
+    expect(limited.limitedForMs).toBeGreaterThan(10_000)
+    await limits.removeGlobalRateLimit()
+    expect((await fetch())?.data).toEqual({ ids: ['2'] })
+    expect(limited.limitedForMs).toBe(0)
+    await limits.close()
+    await limited.close(true)
+  }, 4_000) // less than the time for which a fetch blocks
 
   it('answers a ping', async () => {
     await expect(carrier.ping()).resolves.toBeUndefined()

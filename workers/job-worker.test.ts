@@ -13,7 +13,15 @@ import type { ProbeJudge } from './probe-judge.ts'
 const priority = { ofBullMQ: 6, ours: 3 }
 
 /** A worker of one queue, whose tickets, claims and handlers are in the hands of the test. */
-function work({ concurrency, batchSize = 1 }: { concurrency: number; batchSize?: number }) {
+function work({
+  concurrency,
+  batchSize = 1,
+  limitedForMs = 0,
+}: {
+  concurrency: number
+  batchSize?: number
+  limitedForMs?: number
+}) {
   const tickets: JobTicket[] = []
   const passedOn: (JobTicket & { priority: number })[] = []
   const claimed: number[] = []
@@ -29,6 +37,7 @@ function work({ concurrency, batchSize = 1 }: { concurrency: number; batchSize?:
     return data && { data, priority: priority.ofBullMQ }
   }
   const ticketWorker = {
+    limitedForMs,
     startStalledCheckTimer: async () => {},
     pause: async () => {},
     close: async () => {},
@@ -162,4 +171,12 @@ it('Sends a ticket on as it was when it stops', async () => {
   await stopped
   expect(claimed).toEqual([])
   expect(passedOn).toEqual([{ ...late, priority: priority.ours }])
+})
+
+it('Fetches nothing while a rate limit lasts, and stops all the same', async () => {
+  const { worker, tickets, send, quiet } = work({ concurrency: 5, limitedForMs: 60_000 })
+  send(ticket(1))
+  await quiet()
+  expect(tickets).toHaveLength(1)
+  await worker.stop()
 })

@@ -142,6 +142,8 @@ export class JobWorker implements Service {
     this.#asking++
     try {
       const worker = await this.#open()
+      const limitedForMs = worker?.limitedForMs ?? 0
+      if (limitedForMs > 0) await pause(limitedForMs, this.#stopping.signal)
       if (worker && claims.open) return this.#noteFetched(await worker.getNextJob(newId(), { block: true }))
       await pause(retryAfterMs, this.#stopping.signal)
     } catch (error) {
