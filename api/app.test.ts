@@ -179,6 +179,20 @@ describe('An idempotency key', () => {
     )
   })
 
+  it('that expires while it is looked up is refused for now, alone', async () => {
+    const { sql } = platform.db
+    await sql.unsafe(`
+      create function prune() returns trigger language plpgsql as $$ begin return null; end $$;
+      create trigger prune before insert on idempotency_keys for each row when (new.key = 'pruned') execute function prune()`)
+    const single = await post(hello, { 'idempotency-key': 'pruned' })
+    const batch = await platform.call('POST', '/v1/jobs/batch', {
+      jobs: [hello, { ...hello, idempotencyKey: 'pruned' }],
+    })
+    await sql.unsafe('drop function prune cascade')
+    expectProblem(single, 503, 'unavailable', /again/)
+    expect(batch.body.items).toMatchObject([{ id: expect.any(String) }, { problem: { status: 503 } }])
+  })
+
   it.each(['', 'x'.repeat(256), 'tab\t'])('is refused when malformed', async (key) => {
     expectProblem(await post(hello, { 'idempotency-key': key }), 400, 'bad-request', /1 to 255/)
   })

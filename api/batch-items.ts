@@ -1,6 +1,6 @@
 import type { Intake } from '@jobyard/queues/intake'
 import type { Logger } from 'pino'
-import { reusedKey, type JobActions } from './job-actions.ts'
+import { refusedKey, type JobActions } from './job-actions.ts'
 import { fieldErrors, invalid, problemOf } from './plugins/errors.ts'
 import type { ProblemDocument } from './problem.ts'
 import { batchItemSchema } from './schemas.ts'
@@ -25,7 +25,7 @@ export class BatchItems {
     try {
       const { idempotencyKey, ...submission } = parseItem(item)
       return this.#intake.accept(this.#actions.prepare(tenant, submission, idempotencyKey)).then(
-        (result) => (result.kind === 'key-reused' ? this.refuse(index, reusedKey()) : { index, id: result.id }),
+        (result) => ('id' in result ? { index, id: result.id } : this.refuse(index, refusedKey(result.kind))),
         (error: unknown) => this.refuse(index, error),
       )
     } catch (error) {

@@ -46,12 +46,12 @@ export class JobActions {
   /**
    * Accepts a job; once this returns it is durable.
    *
-   * @throws Problem `unknown-job-type`, `validation-failed` or `idempotency-key-reused`.
+   * @throws Problem `unknown-job-type`, `validation-failed`, `idempotency-key-reused` or `unavailable`.
    */
   async submit(tenant: string, submission: Submission, idempotencyKey?: string): Promise<Accepted> {
     const job = this.prepare(tenant, submission, idempotencyKey)
     const result = await this.#options.intake.accept(job)
-    if (result.kind === 'key-reused') throw reusedKey()
+    if (!('id' in result)) throw refusedKey(result.kind)
     const { input, metadata } = submission
     return { job: viewAccepted(job, input, metadata, result), replayed: result.kind === 'replayed' }
   }
@@ -161,12 +161,16 @@ export class JobActions {
   }
 }
 
-/** The 422 of a key that came with another request before. */
-export function reusedKey(): Problem {
-  return new Problem(
-    'idempotency-key-reused',
-    'This Idempotency-Key came with another request before. Use a new key for a new request.',
-  )
+/** The answer to a request that was kept out by its idempotency key. */
+export function refusedKey(kind: 'key-reused' | 'key-expired'): Problem {
+  return kind === 'key-reused'
+    ? new Problem(
+        'idempotency-key-reused',
+        'This Idempotency-Key came with another request before. Use a new key for a new request.',
+      )
+    : new Problem('unavailable', 'This Idempotency-Key has just expired. Send the request again to have it accepted.', {
+        headers: { 'retry-after': '1' },
+      })
 }
 
 function checkInput(contract: Contract, input: unknown): void {

@@ -77,6 +77,15 @@ it('refuses a key that came with another request', async () => {
   expect(await insertJobs(record.sql, [keyed('order-2', 'two')])).toEqual([{ kind: 'key-reused' }])
 })
 
+it('refuses a key that is pruned while it is looked up, and nothing else', async () => {
+  await record.sql.unsafe(`
+    create function prune() returns trigger language plpgsql as $$ begin return null; end $$;
+    create trigger prune before insert on idempotency_keys for each row when (new.key = 'pruned') execute function prune()`)
+  const results = await insertJobs(record.sql, [newJob(), keyed('pruned'), keyed('order-5')])
+  await record.sql.unsafe('drop function prune cascade')
+  expect(results.map(({ kind }) => kind)).toEqual(['accepted', 'key-expired', 'accepted'])
+})
+
 it('keeps the keys of tenants apart', async () => {
   const [mine, theirs] = [keyed('order-3'), { ...keyed('order-3', 'other'), tenant: 'theirs' }]
   expect(await insertJobs(record.sql, [mine, theirs])).toMatchObject([{ kind: 'accepted' }, { kind: 'accepted' }])

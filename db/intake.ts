@@ -34,8 +34,13 @@ export interface Acceptance {
   readonly runAt: Date | null
 }
 
-/** What became of one new job; a replay answers what the first request with its key was answered. */
-export type IntakeResult = ({ readonly kind: 'accepted' | 'replayed' } & Acceptance) | { readonly kind: 'key-reused' }
+/**
+ * What became of one new job; a replay answers what the first request with its key was answered. A key is `expired` if it was
+ * pruned while it was looked up: nothing is stored, and the same request would be accepted now.
+ */
+export type IntakeResult =
+  | ({ readonly kind: 'accepted' | 'replayed' } & Acceptance)
+  | { readonly kind: 'key-reused' | 'key-expired' }
 
 /**
  * Commits a batch of new jobs and their idempotency keys in one statement (two when a key was known already).
@@ -168,7 +173,7 @@ function keyOf(tenant: string, key: string | undefined): string {
 }
 
 function replay(job: NewJob, row: KeyRow | undefined): IntakeResult {
-  if (!row) throw new Error(`Job ${job.id} was neither stored nor refused for its idempotency key`)
+  if (!row) return { kind: 'key-expired' }
   if (row.requestHash !== job.idempotency?.requestHash) return { kind: 'key-reused' }
   return { kind: 'replayed', id: row.id, status: row.status, createdAt: row.createdAt, runAt: row.runAt }
 }
