@@ -13,14 +13,15 @@ export interface SuspectsOptions {
 export class Suspects {
   readonly #options: SuspectsOptions
   #running = false
+  #last: Run | undefined
 
   constructor(options: SuspectsOptions) {
     this.#options = options
   }
 
-  /** Starts the next suspect, unless one is running. */
+  /** Starts the next suspect, unless one is running, or has an outcome that is not in the record yet. */
   async runOnce(): Promise<void> {
-    if (this.#running) return
+    if (this.#running || this.#isUnsettled) return
     const { sql, ownership, queues, runAttempt } = this.#options
     const id = await findSuspect(sql, queues)
     if (id === undefined) return
@@ -29,7 +30,13 @@ export class Suspects {
     const { jobs } = await claimJobs(sql, workerId, [id], 'suspect').finally(answered)
     for (const run of ownership.adopt(jobs, workerId)) {
       this.#running = true
+      this.#last = run
       void runAttempt(run).finally(() => (this.#running = false))
     }
+  }
+
+  /** Until then a crash by the next one would be charged to this one, too. */
+  get #isUnsettled(): boolean {
+    return this.#last !== undefined && this.#options.ownership.find(this.#last.job) !== undefined
   }
 }

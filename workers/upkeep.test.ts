@@ -241,7 +241,7 @@ describe('The reconciler', () => {
   })
 })
 
-it('Suspects run one at a time', async () => {
+it('Suspects run one at a time, each until its outcome is in the record', async () => {
   const { ownership } = await process()
   const ids = [await record.addJob(), await record.addJob()]
   for (const id of ids) await record.suspect(id)
@@ -251,10 +251,26 @@ it('Suspects run one at a time', async () => {
   await suspects.runOnce()
   await suspects.runOnce()
   expect(runs.map(({ run }) => run.job.id)).toEqual([ids[0]])
-  runs[0]!.end()
+  const [first] = runs
+  first?.end()
   await new Promise((resolve) => setImmediate(resolve))
   await suspects.runOnce()
+  expect(runs).toHaveLength(1)
+  ownership.forget(first!.run)
+  await suspects.runOnce()
   expect(runs.map(({ run }) => run.job.id)).toEqual(ids)
+})
+
+it('A suspect that was settled while its handler goes on keeps the next one waiting', async () => {
+  const { ownership } = await process()
+  for (const id of [await record.addJob(), await record.addJob()]) await record.suspect(id)
+  const runs: Run[] = []
+  const runAttempt = (run: Run) => new Promise<never>(() => runs.push(run))
+  const suspects = new Suspects({ sql: record.sql, ownership, queues, runAttempt })
+  await suspects.runOnce()
+  ownership.forget(runs[0]!)
+  await suspects.runOnce()
+  expect(runs).toHaveLength(1)
 })
 
 it('The ticker sends tickets for what is due', async () => {
