@@ -1,16 +1,12 @@
 import { once } from 'node:events'
 import { Agent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
-import { connect as connectSocket, type AddressInfo } from 'node:net'
+import { connect as connectSocket } from 'node:net'
 import { json, text } from 'node:stream/consumers'
 import { createInterface } from 'node:readline'
-import { openCarrier } from '@jobyard/queues/carrier'
-import { createCatalogue } from '@jobyard/queues/catalogue'
-import { echo } from '@jobyard/queues/contracts/echo'
-import { pino } from 'pino'
+import type { Sql } from '@jobyard/db/connect'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { head, listen, type ListeningApiOptions } from '../../testing/listening-api.ts'
 import { adminKey } from '../../testing/platform.ts'
-import { openRecord } from '../../testing/record.ts'
-import { buildApp, type AppDependencies } from '../app.ts'
 
 const line = (value: unknown, more = {}) => `${JSON.stringify({ type: 'echo', input: { value }, ...more })}\n`
 const accepted = (index: number) => ({ index, id: expect.any(String) })
@@ -22,38 +18,15 @@ const refused = (index: number, kind: string) => ({
   }),
 })
 
-/** The beginning of a request that is written by hand. */
-const head = (type: string) =>
-  `POST /v1/jobs/batch HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${adminKey}\r\ncontent-type: ${type}\r\n`
-
 /** An API on a port of its own, without workers. */
-async function openApi(options: Pick<AppDependencies, 'streamLimits' | 'bodyTimeoutMs'> = {}) {
-  const record = await openRecord()
-  const carrier = openCarrier({ databaseUrl: record.url, onError: () => {} })
-  const app = await buildApp({
-    db: record.db,
-    carrier,
-    catalogue: createCatalogue([echo]),
-    adminKey,
-    secret: 'secret-of-tests',
-    version: '0',
-    log: pino({ level: process.env.TEST_LOG_LEVEL ?? 'silent' }),
-    ...options,
-  })
-  await app.listen({ host: '127.0.0.1', port: 0 })
-  onTestFinished(async () => {
-    await app.close()
-    await carrier.close()
-    await record.close()
-  })
-  const { port } = app.server.address() as AddressInfo
+async function openApi(options: ListeningApiOptions = {}) {
+  const api = await listen(options)
+  const { port, sql } = api
   return {
-    app,
-    port,
-    sql: record.sql,
+    ...api,
     open: (headers?: Record<string, string>, agent?: Agent) => openStream(port, headers, agent),
     values: async () =>
-      (await record.sql`select input -> 'value' as value from jobs order by id`).map(({ value }) => value as unknown),
+      (await sql`select input -> 'value' as value from jobs order by id`).map(({ value }) => value as unknown),
   }
 }
 
@@ -84,7 +57,7 @@ async function submit(request: ClientRequest, answers: AsyncGenerator<any>, body
 }
 
 /** Keeps every commit of a job waiting. */
-async function holdIntake(sql: Awaited<ReturnType<typeof openRecord>>['sql']) {
+async function holdIntake(sql: Sql) {
   const connection = await sql.reserve()
   await connection`begin`
   await connection`lock table jobs in exclusive mode`
@@ -244,7 +217,7 @@ describe('A client of a stream', () => {
   it('that reads no answers is not read from, and cut off', async () => {
     const { app, port, sql } = await openApi({ streamLimits: { idleMs: 200 } })
     const socket = connectSocket(port, '127.0.0.1').on('error', () => {})
-    socket.write(`${head('application/x-ndjson')}content-length: 1000000000\r\n\r\n`)
+    socket.write(`${head('/v1/jobs/batch', 'application/x-ndjson')}content-length: 1000000000\r\n\r\n`)
     const wrong = line(0, { type: 'x'.repeat(80) }).repeat(9)
     for (let sent = 0; sent < 10_000; sent++) socket.write(wrong + line(sent))
     await new Promise((resolve) => socket.once('close', resolve))
@@ -289,7 +262,7 @@ describe('A client of a stream', () => {
 it('A client that sends without end gets all its answers before its connection is closed', async () => {
   const { port } = await openApi({ streamLimits: { maxItems: 2 } })
   const socket = connectSocket(port, '127.0.0.1').on('error', () => {})
-  socket.write(`${head('application/x-ndjson')}content-length: 1000000000\r\n\r\n`)
+  socket.write(`${head('/v1/jobs/batch', 'application/x-ndjson')}content-length: 1000000000\r\n\r\n`)
   const send = () => {
     while (socket.writable && socket.write(line('x'.repeat(10_000)))) continue
   }
@@ -339,24 +312,6 @@ describe('An API that stops', () => {
     expect((await response).statusCode).toBe(503)
     await closed
   })
-})
-
-it('A body that trickles in is cut off, while a stream may take longer', async () => {
-  const { open, port } = await openApi({ bodyTimeoutMs: 100 })
-  const { request, answers } = open()
-  request.write(line(0))
-  await answers.next()
-  const slow = connectSocket(port, '127.0.0.1')
-  slow.write(`${head('application/json')}content-length: 100\r\n\r\n{`)
-  expect(await text(slow)).toMatch(/^HTTP\/1.1 408 /)
-  expect(await submit(request, answers, line(1))).toEqual([accepted(1)])
-})
-
-it('A body that trickles in after its answer is cut off too', async () => {
-  const { port } = await openApi({ bodyTimeoutMs: 100 })
-  const slow = connectSocket(port, '127.0.0.1')
-  slow.write('POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{')
-  expect(await text(slow)).toMatch(/^HTTP\/1.1 401 /)
 })
 
 it('A batch without a body is refused', async () => {
