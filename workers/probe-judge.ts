@@ -29,7 +29,7 @@ export class ProbeJudge {
     const full = !known || performance.now() - known.fullSweepAt > fullSweepEveryMs
     const swept = await this.#sweep(target, full ? undefined : known.stamp)
     this.#proven.set(lane, { stamp: target.stamp, fullSweepAt: full ? performance.now() : known.fullSweepAt })
-    if (swept > 0) this.#log.warn({ ...target, jobs: swept }, 'Tickets were lost; their jobs have new ones')
+    if (swept > 0) this.#log.warn({ ...target, jobs: swept }, 'Jobs seem to have lost their tickets, and have new ones')
     return swept
   }
 
