@@ -2,6 +2,7 @@ import type { Database } from '@jobyard/db/connect'
 import type { Carrier } from '@jobyard/queues/carrier'
 import type { Catalogue } from '@jobyard/queues/catalogue'
 import { Intake } from '@jobyard/queues/intake'
+import { logLostTickets } from '@jobyard/queues/lost-tickets'
 import { TicketSender } from '@jobyard/queues/tickets'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { validatorCompiler } from 'fastify-type-provider-zod'
@@ -51,7 +52,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   const { db, carrier, catalogue, log, accepting = () => true, bodyTimeoutMs = requestTimeoutMs } = deps
   const tickets = new TicketSender(carrier, {
     contracts: catalogue.contracts,
-    onLost: (error, count) => log.warn({ err: error, tickets: count }, 'Tickets may be lost; a worker will find out'),
+    onLost: logLostTickets(log),
   })
   const intake = new Intake(db.sql, tickets)
   const actions = new JobActions({ db, carrier, intake, tickets, catalogue })

@@ -5,6 +5,7 @@ import { handBack } from '@jobyard/db/requeue'
 import { deleteWorker } from '@jobyard/db/worker-rows'
 import type { Carrier } from '@jobyard/queues/carrier'
 import { withDeadline } from '@jobyard/queues/deadline'
+import { logLostTickets } from '@jobyard/queues/lost-tickets'
 import { TicketSender } from '@jobyard/queues/tickets'
 import type { Logger } from 'pino'
 import { Attempts } from './attempts.ts'
@@ -68,7 +69,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const { sql } = db
   const tickets = new TicketSender(carrier, {
     contracts,
-    onLost: (error, count) => log.warn({ err: error, tickets: count }, 'Tickets may be lost; the probe will find out'),
+    onLost: logLostTickets(log),
   })
   const ownership = new Ownership()
   const claims = new Claims(sql, ownership, log)

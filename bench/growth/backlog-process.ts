@@ -4,7 +4,7 @@ import { jobyard, jobyardType } from '../process/jobyard.ts'
 import { withPostgres } from '../servers.ts'
 import type { BacklogRequest } from './backlog.ts'
 
-const concurrency = 500
+const concurrency = 1_000
 /** Share of the jobs that are done before the clock runs. */
 const warmUpShare = 0.1
 

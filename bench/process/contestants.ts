@@ -25,14 +25,14 @@ const graphileBatched: Contestant = {
 
 /** Ourselves as we come. */
 export const jobyardOn: Readonly<Record<JobyardOptions['carrier'], Contestant>> = {
-  redis: jobyardOf('Jobyard, Redis', 60_000, { carrier: 'redis', concurrency: 500 }),
-  postgres: jobyardOf('Jobyard, embedded', 30_000, { carrier: 'postgres', concurrency: 500 }),
+  redis: jobyardOf('Jobyard, Redis', 60_000, { carrier: 'redis', concurrency: 2_000 }),
+  postgres: jobyardOf('Jobyard, embedded', 30_000, { carrier: 'postgres', concurrency: 1_000 }),
 }
 
 /** Contestants whose handler answers for each job by itself. */
 export const single: readonly Contestant[] = [
   jobyardOn.redis,
-  jobyardOf('Jobyard, Redis, one id a ticket', 30_000, { carrier: 'redis', concurrency: 500, idsPerTicket: 1 }),
+  jobyardOf('Jobyard, Redis, one id a ticket', 30_000, { carrier: 'redis', concurrency: 2_000, idsPerTicket: 1 }),
   jobyardOn.postgres,
   bullmqRaw,
   {
