@@ -39,6 +39,7 @@ it.each([
     const relay = await openRelay(platform.databaseUrl)
     const api = await platform.start('api', { DATABASE_URL: relay.url, SHUTDOWN_GRACE_MS: '100' })
     expect((await callApi(api.url!, 'POST', '/v1/jobs', later)).status).toBe(202)
+    await expect.poll(async () => (await platform.db.sql`select 1 from bullmq.job`).length).toBe(1)
     relay.freeze()
     const cut = callApi(api.url!, method, '/v1/jobs', method === 'POST' ? later : undefined).catch(() => 'cut')
     await relay.held()
