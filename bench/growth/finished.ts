@@ -74,7 +74,7 @@ key leads to. Before each measurement Redis is emptied, and Postgres is analyzed
       title: 'Latency beside finished jobs',
       method: `\
 In the same databases: requests over HTTP at a steady rate that is the same for all states, half of the capacity that the empty platform had shown
-before the rounds; ${measuredMs / 1_000} s after ${warmUpMs / 1_000} s of warm-up. Milliseconds from the moment a request was due until the first line of the handler (begun)
+before the rounds; ${measuredMs / 1_000} s after ${warmUpMs / 1_000} s of warm-up, and after as long a time with all the load that the processes could take. Milliseconds from the moment a request was due until the first line of the handler (begun)
 and until its result was committed (recorded). Every job that was sent was done.`,
     },
     footprint: { title: 'Memory beside finished jobs' },

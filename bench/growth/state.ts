@@ -46,7 +46,7 @@ export async function measureHalfLoad(bench: Bench, { chain }: Carrier): Promise
   }
 }
 
-/** Measures latencies under a steady load, and the memory at its end. */
+/** Measures latencies under a steady load, and the memory at its end. Before it the chain has had all the load that it could take. */
 export async function measureUnderLoad(
   bench: Bench,
   carrier: Carrier,
@@ -55,6 +55,7 @@ export async function measureUnderLoad(
 ): Promise<Pick<Figures, 'latencies' | 'footprint'>> {
   const chain = await startChain(carrier.chain, place)
   try {
+    await chain.measureCapacity(loadTimes(bench))
     const latencies = await chain.measureLatency(perSecond, loadTimes(bench))
     return { latencies, footprint: await measureFootprint(bench.servers, carrier, chain) }
   } finally {

@@ -87,7 +87,7 @@ Postgres is analyzed and makes a checkpoint.`,
       title: 'Latency beside jobs that wait in another queue',
       method: `\
 As beside finished jobs: requests over HTTP at a steady rate that is the same for all states, half of the capacity that the empty platform had shown
-before the rounds; ${measuredMs / 1_000} s after ${warmUpMs / 1_000} s of warm-up. Meanwhile the jobs of the table above wait in a queue of their own, which no worker serves; where there is no
+before the rounds; ${measuredMs / 1_000} s after ${warmUpMs / 1_000} s of warm-up, and after as long a time with all the load that the processes could take. Meanwhile the jobs of the table above wait in a queue of their own, which no worker serves; where there is no
 backlog, none does. Milliseconds from the moment a request was due until the first line of the handler (begun) and until its result was
 committed (recorded). Every job that was sent was done.`,
     },
