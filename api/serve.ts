@@ -7,14 +7,15 @@ import { catalogue } from '@jobyard/queues/catalogue'
 import { withDeadline } from '@jobyard/queues/deadline'
 import { createLogger } from '@jobyard/queues/logger'
 import type { StopSignals } from '@jobyard/queues/process'
+import { sendDeadlineMs } from '@jobyard/queues/tickets'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { buildApp } from './app.ts'
 import { readConfig } from './config.ts'
 import packageJson from './package.json' with { type: 'json' }
 
-/** Time that requests have to end once their connections are cut, in milliseconds. */
-const cutOffMs = 3_000
+/** Time that requests have to end once their connections are cut, and then the last tickets to be sent, in milliseconds. */
+const cutOffMs = 3_000 + sendDeadlineMs
 /** Time that closing the connections to the servers may take, in milliseconds. */
 const closingMs = 6_000
 

@@ -117,20 +117,23 @@ function columnsOf(jobs: readonly NewJob[]) {
   }
 }
 
-const termNames = [
-  'tenant',
-  'type',
-  'queue',
-  'priority',
-  'runAt',
-  'delayMs',
-  'expiresAt',
-  'maxAttempts',
-  'timeoutMs',
-  'metadata',
-  'internal',
-  'redriveOf',
-] as const
+type Terms = Omit<NewJob, 'id' | 'input' | 'idempotency'>
+
+/** Every field of the terms but the tags, which are compared one by one. */
+const termNames = Object.keys({
+  tenant: true,
+  type: true,
+  queue: true,
+  priority: true,
+  runAt: true,
+  delayMs: true,
+  expiresAt: true,
+  maxAttempts: true,
+  timeoutMs: true,
+  metadata: true,
+  internal: true,
+  redriveOf: true,
+} satisfies Record<Exclude<keyof Terms, 'tags'>, true>) as Exclude<keyof Terms, 'tags'>[]
 
 /** Numbers, from 1, the terms on which each job is to run: jobs that follow each other mostly share them, and they are sent once. */
 function numberTerms(jobs: readonly NewJob[]): { numbers: number[]; distinct: NewJob[] } {

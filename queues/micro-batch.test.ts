@@ -74,13 +74,13 @@ describe('A micro-batch', () => {
     expect(await third).toBe(30)
   })
 
-  it('does not hold up items that come one at a time', async () => {
+  it.each([1, 2, 16])('does not hold up %d callers that wait for their answers', async (callers) => {
     const { run, begun } = held()
     const batch = new MicroBatch({ run, spacingMs: 1_000_000 })
-    for (const item of [1, 2, 3]) {
-      const result = batch.add(item)
-      ;(await begun(item)).end()
-      expect(await result).toBe(item * 10)
+    for (const round of [1, 2, 3]) {
+      const results = Array.from({ length: callers }, (_, item) => batch.add(item))
+      ;(await begun(round)).end()
+      expect(await Promise.all(results)).toHaveLength(callers)
     }
   })
 

@@ -7,7 +7,10 @@ export interface MicroBatchOptions<Item, Result> {
   readonly maxSize?: number
   /** Batches under way at once: a second one and further ones only where there is enough waiting to fill them. */
   readonly lanes?: number
-  /** Time between the starts of two batches at least, unless the next one is full, in milliseconds. */
+  /**
+   * Time between the starts of two batches at least, in milliseconds, unless the next one is full, or as many items have come since
+   * the last one was answered as it had: those who wait for answers before they go on have come back then, and no more will come.
+   */
   readonly spacingMs?: number
   /** Items that may wait; one more is refused with OverloadedError. */
   readonly maxWaiting?: number
@@ -38,7 +41,7 @@ const unbounded = { maxWeight: Number.POSITIVE_INFINITY, maxWaitingWeight: Numbe
 
 /**
  * Group commit: while one batch is under way, and until its spacing is over, further items gather and go together in the next.
- * An idle one adds no waiting, nor does one whose items come one at a time.
+ * An idle one adds no waiting, and a few callers that wait for their answers are not held up.
  * An item that cannot be carried out fails alone; its neighbours are carried out without it.
  */
 export class MicroBatch<Item, Result> {
@@ -51,7 +54,10 @@ export class MicroBatch<Item, Result> {
   #lanesInUse = 0
   /** When the next batch may start if it is not full, on the monotonic clock in milliseconds. */
   #restsUntil = 0
-  #filled: (() => void) | undefined
+  /** Items of the last batch that was answered, and items that have come since. */
+  #answered = 0
+  #comeSince = 0
+  #endRest: (() => void) | undefined
   #idle: (() => void)[] = []
 
   constructor(options: MicroBatchOptions<Item, Result>) {
@@ -92,7 +98,8 @@ export class MicroBatch<Item, Result> {
       const weight = weigh(item)
       this.#waitingWeight += weight
       this.#waiting.push({ item, weight, resolve, reject })
-      if (this.#isFull) this.#filled?.()
+      this.#comeSince++
+      if (!this.#mayGather) this.#endRest?.()
       this.#schedule()
     })
   }
@@ -112,6 +119,11 @@ export class MicroBatch<Item, Result> {
     })
   }
 
+  /** Whether it is worth while to wait for more items. */
+  get #mayGather(): boolean {
+    return !this.#isFull && this.#comeSince < this.#answered
+  }
+
   get #isFull(): boolean {
     const { maxSize, maxWeight } = this.#options
     return this.#waiting.length >= maxSize || this.#waitingWeight >= maxWeight
@@ -121,12 +133,12 @@ export class MicroBatch<Item, Result> {
     this.#lanesInUse++
     while (this.#waiting.length > 0 && (this.#lanesInUse === 1 || this.#isFull)) {
       const restMs = this.#restsUntil - performance.now()
-      if (restMs > 0 && !this.#isFull) {
+      if (restMs > 0 && this.#mayGather) {
         await this.#gather(restMs)
         continue
       }
       const batch = this.#next()
-      this.#restsUntil = batch.length === 1 ? 0 : performance.now() + this.#options.spacingMs
+      this.#restsUntil = performance.now() + this.#options.spacingMs
       if (this.#waiting.length > 0) this.#schedule()
       const weight = batch.reduce((sum, waiting) => sum + waiting.weight, 0)
       this.#underWay += batch.length
@@ -139,14 +151,14 @@ export class MicroBatch<Item, Result> {
     if (this.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
   }
 
-  /** Lets items gather for so long, or until they fill a batch. */
+  /** Lets items gather for so long, or until there is nothing to wait for. */
   async #gather(restMs: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
-    this.#filled = resolve
+    this.#endRest = resolve
     const timer = setTimeout(resolve, restMs)
     await promise
     clearTimeout(timer)
-    this.#filled = undefined
+    this.#endRest = undefined
   }
 
   /** Takes as many waiting items as fit into one batch, one at least. */
@@ -165,6 +177,8 @@ export class MicroBatch<Item, Result> {
   async #carryOut(batch: Waiting<Item, Result>[]): Promise<void> {
     try {
       const results = await this.#options.run(batch.map(({ item }) => item))
+      this.#answered = batch.length
+      this.#comeSince = 0
       if (results.length !== batch.length) throw new Error(`${batch.length} items got ${results.length} results`)
       batch.forEach(({ resolve }, index) => resolve(results[index] as Result))
     } catch (error) {

@@ -24,8 +24,11 @@ type PostgresQueue = Queue<
 const schema = 'bullmq'
 /** Connections of one process that carry statements. */
 const statementConnections = 15
-/** Tickets whose `add`s cost what one `addBulk` does: it makes two temporary tables each time, 17 ms of Postgres's to 0.5 for an `add`. */
-const bulkCostsAs = 8
+/**
+ * Tickets whose `add`s, a commit each, cost about what one `addBulk` does: that makes two temporary tables each time, 17 ms and more of
+ * Postgres's, to 0.5 for an `add` (docs/performance.md). Fewer come of small bursts and of streams, more of full batches.
+ */
+const bulkCostsAs = 15
 
 /** Tickets in BullMQ's Postgres backend, for installations without Redis. */
 export class PostgresCarrier implements CarrierBackend {

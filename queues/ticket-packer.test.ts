@@ -78,6 +78,7 @@ describe('Packing', () => {
     let now = 0
     while (now < 500) packing.pack(ready(2, { type: 'ordinary' }), (now += 2))
     expect(pair(now)).toEqual([2])
+    expect(contents(packing.pack(ready(8, { type: 'ordinary', queue: 'b' }), now))).toEqual(Array(8).fill(1))
     expect(pair(now + 1_000)).toEqual([1, 1])
   })
 

@@ -36,8 +36,8 @@ export class TicketPacker {
   readonly #idsPerTicket: number
   readonly #open = new Map<string, Pack>()
   #packed: PackedTickets = new Map()
-  #together = 0
-  #countedAt = 0
+  /** Jobs of ordinary types that came lately, by queue and priority; older ones count less. */
+  readonly #lately = new Map<string, { readonly count: number; readonly at: number }>()
 
   /**
    * @param contracts those that say `batch`; the others make no difference.
@@ -62,8 +62,7 @@ export class TicketPacker {
    * @returns the tickets to be sent now: full ones, and those that may not wait any longer.
    */
   pack(jobs: readonly Ticketable[], nowMs: number): PackedTickets {
-    const together = this.#countTogether(jobs.length, nowMs)
-    const ordinarySize = Math.min(Math.max(Math.floor(together / fewestTickets), 1), this.#idsPerTicket)
+    this.#noteLately(jobs, nowMs)
     let pack: Pack | undefined
     let last: Ticketable | undefined
     for (const job of jobs) {
@@ -72,7 +71,7 @@ export class TicketPacker {
         this.#add(job.queue, job.priority, { ids: [job.id] })
         continue
       }
-      if (!pack || !last || !sameLane(job, last)) pack = this.#packFor(job, ordinarySize, nowMs)
+      if (!pack || !last || !sameLane(job, last)) pack = this.#packFor(job, nowMs)
       last = job
       pack.ids.push(job.id)
       if (pack.ids.length === pack.size) {
@@ -91,20 +90,28 @@ export class TicketPacker {
     return packed
   }
 
-  /** Counts these jobs and those shortly before them, which a steady stream brings a few at a time. */
-  #countTogether(jobs: number, nowMs: number): number {
-    const share = 0.5 ** ((nowMs - this.#countedAt) / togetherHalfLifeMs)
-    this.#together = this.#together * share + jobs
-    this.#countedAt = nowMs
-    return this.#together
+  /** Counts these jobs, and those shortly before them: a steady stream brings them a few at a time. */
+  #noteLately(jobs: readonly Ticketable[], nowMs: number): void {
+    for (const { type, queue, priority, crashes, alone } of jobs) {
+      if (alone || crashes >= suspectCrashes || this.#policies.has(type)) continue
+      const lane = `${priority} ${queue}`
+      const { count, at } = this.#lately.get(lane) ?? { count: 0, at: nowMs }
+      this.#lately.set(lane, { count: count * 0.5 ** ((nowMs - at) / togetherHalfLifeMs) + 1, at: nowMs })
+    }
   }
 
-  #packFor({ type, queue, priority }: Ticketable, ordinarySize: number, nowMs: number): Pack {
+  /** Size of an ordinary ticket: a share of the jobs that came lately to this queue and priority. */
+  #ordinarySize(lane: string): number {
+    const share = Math.floor((this.#lately.get(lane)?.count ?? 0) / fewestTickets)
+    return Math.min(Math.max(share, 1), this.#idsPerTicket)
+  }
+
+  #packFor({ type, queue, priority }: Ticketable, nowMs: number): Pack {
     const policy = this.#policies.get(type)
     const lane = policy ? `${priority} ${queue} ${type}` : `${priority} ${queue}`
     const open = this.#open.get(lane)
     if (open) return open
-    const { size = ordinarySize, maxWaitMs = 0 } = policy ?? {}
+    const { size = this.#ordinarySize(lane), maxWaitMs = 0 } = policy ?? {}
     const pack: Pack = { lane, queue, priority, size, whole: policy !== undefined, dueAt: nowMs + maxWaitMs, ids: [] }
     this.#open.set(lane, pack)
     return pack

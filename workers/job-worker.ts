@@ -16,6 +16,8 @@ import { pause, type Service } from './service.ts'
 const maxFetchers = 512
 /** Time between the fetch of a ticket and its claim that a probe allows for, in milliseconds. */
 const inHandMs = 1_000
+/** Time after which a fetch is taken for lost, in milliseconds: one that waits for a ticket ends sooner by itself. */
+const fetchLostMs = 15_000
 /** Wait after a fetch that failed, in milliseconds. */
 const retryAfterMs = 250
 
@@ -52,6 +54,8 @@ export class JobWorker implements Service {
   #reserved = 0
   /** Fetchers that ask the carrier for a ticket. */
   #asking = 0
+  /** When the last one began to ask, on the monotonic clock in milliseconds. */
+  #askedAt = 0
   /** Whether the last answer to that was that there is none. */
   #empty = false
   /** Jobs that the next ticket will have, as far as one can tell: as many slots are in hand when it is fetched. */
@@ -98,7 +102,7 @@ export class JobWorker implements Service {
 
   /** Whether a fetcher waits for the first ticket of an empty queue. */
   get #isAwaited(): boolean {
-    return this.#empty && this.#asking > 0
+    return this.#empty && this.#asking > 0 && performance.now() - this.#askedAt < fetchLostMs
   }
 
   /** Follows the size of tickets up at once and down slowly. */
@@ -140,14 +144,16 @@ export class JobWorker implements Service {
   async #nextTicket(): Promise<Ticket | undefined> {
     const { claims, log, queue } = this.#options
     this.#asking++
+    this.#askedAt = performance.now()
     try {
       const worker = await this.#open()
       const limitedForMs = worker?.limitedForMs ?? 0
       if (limitedForMs > 0) await pause(limitedForMs, this.#stopping.signal)
-      if (worker && claims.open) return this.#noteFetched(await worker.getNextJob(newId(), { block: true }))
+      if (worker && claims.open) return this.#noteFetched(await worker.getNextJob(newId(), { block: this.#empty }))
       await pause(retryAfterMs, this.#stopping.signal)
     } catch (error) {
       log.warn({ err: error, queue }, 'Fetching a ticket failed, and is tried again')
+      this.#empty = false
       await pause(retryAfterMs, this.#stopping.signal)
     } finally {
       this.#asking--
@@ -183,7 +189,7 @@ export class JobWorker implements Service {
     this.#reserved += slots - reserved
     this.#fetch()
     try {
-      if ('probe' in data) {
+      if (isObject(data) && 'probe' in data) {
         this.#judge(ticket, { queue, priority: data.priority, stamp: data.probe })
         return [undefined, 0]
       }
@@ -254,9 +260,13 @@ export class JobWorker implements Service {
 
 /** The jobs of a ticket; of one that is not ours, none. */
 function jobsOf(data: TicketData): JobTicket {
-  return 'ids' in data && Array.isArray(data.ids) ? { ...data, ids: data.ids.filter(isId) } : { ids: [] }
+  return isObject(data) && 'ids' in data && Array.isArray(data.ids) ? { ...data, ids: data.ids.filter(isId) } : { ids: [] }
 }
 
 async function aborted(signal: AbortSignal): Promise<undefined> {
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+}
+
+function isObject(data: unknown): data is object {
+  return typeof data === 'object' && data !== null
 }

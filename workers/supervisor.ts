@@ -1,12 +1,12 @@
 import { hostname } from 'node:os'
 import { connect } from '@jobyard/db/connect'
 import { ensureQueues } from '@jobyard/db/queue-rows'
-import { handBack } from '@jobyard/db/requeue'
+import { handBack, type Ticketable } from '@jobyard/db/requeue'
 import { deleteWorker } from '@jobyard/db/worker-rows'
 import type { Carrier } from '@jobyard/queues/carrier'
 import { withDeadline } from '@jobyard/queues/deadline'
 import { logLostTickets } from '@jobyard/queues/lost-tickets'
-import { TicketSender } from '@jobyard/queues/tickets'
+import { sendDeadlineMs, TicketSender } from '@jobyard/queues/tickets'
 import type { Logger } from 'pino'
 import { Attempts } from './attempts.ts'
 import { Claims } from './claims.ts'
@@ -51,8 +51,8 @@ export interface Workers {
 
 const defaultLeaseMs = 10_000
 const beatsPerLease = 5
-/** Time that each of the last steps of a stop may take, in milliseconds. */
-const lastStepMs = 3_000
+/** Time that each of the last steps of a stop may take, in milliseconds: one of them sends tickets. */
+const lastStepMs = sendDeadlineMs + 1_000
 /** Time that aborted handlers get to clean up before their jobs go back to the queue, in milliseconds. */
 const cleanUpMs = 500
 
@@ -121,17 +121,18 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     const handedBack = ownership.size
     ownership.abortAll('handed_back')
     if (handedBack > 0) await pause(cleanUpMs)
-    const last = (what: string, step: Promise<unknown>) =>
+    const last = <Result>(what: string, step: Promise<Result>): Promise<Result | void> =>
       withDeadline(step, lastStepMs, what).catch((error: unknown) =>
         log.error(
           { err: error },
           `${what} did not end in time; what is left runs again when this worker is declared dead`,
         ),
       )
-    await last('The last tickets', nothingNew)
+    await last('The last fetches', nothingNew)
     await last('The last settlements', settlements.drained())
     await last('The last heartbeat', Promise.all([heart.stop(), reports.stop()]))
-    await last('Handing back', handBackEverything())
+    const handedOver = await last('Handing back', handBackEverything())
+    await last('Sending the last tickets', sendLast(handedOver ?? []))
     await carrier.close() // after the tickets of the jobs that went back
     await last('Closing the database', db.close())
     log.info({ handedBack }, 'workers are down')
@@ -140,8 +141,10 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const handBackEverything = async () => {
     const jobs = await handBack(sql, ownership.workerId)
     await deleteWorker(sql, ownership.workerId)
-    await tickets.send(jobs)
-    await tickets.flush()
+    return jobs
+  }
+  const sendLast = async (jobs: readonly Ticketable[]) => {
+    await Promise.all([tickets.send(jobs), tickets.flush()])
   }
 
   let stopped: Promise<void> | undefined
