@@ -260,7 +260,9 @@ export class JobWorker implements Service {
 
 /** The jobs of a ticket; of one that is not ours, none. */
 function jobsOf(data: TicketData): JobTicket {
-  return isObject(data) && 'ids' in data && Array.isArray(data.ids) ? { ...data, ids: data.ids.filter(isId) } : { ids: [] }
+  return isObject(data) && 'ids' in data && Array.isArray(data.ids)
+    ? { ...data, ids: data.ids.filter(isId) }
+    : { ids: [] }
 }
 
 async function aborted(signal: AbortSignal): Promise<undefined> {
