@@ -1,6 +1,7 @@
 import {
   Worker,
   type ConnectionOptions,
+  type GetNextJobOptions,
   type IQueueBackend,
   type Job,
   type JobProgress,
@@ -15,7 +16,16 @@ export class FetchingWorker<
 > extends Worker<TicketData, unknown, string, Backend, JobProgress, Connection> {
   /** Time to wait before the next fetch, in milliseconds: a rate limit that somebody has set on the queue gives no tickets out. */
   get limitedForMs(): number {
-    return Math.max(this['limitUntil'] - Date.now(), 0)
+    return this.getRateLimitDelay(Math.max(this['limitUntil'] - Date.now(), 0))
+  }
+
+  /** Fetches a ticket. Asks the queue even if a rate limit should last: it may be gone, and tickets that waited with it announce nothing. */
+  override getNextJob(token: string, options: GetNextJobOptions = {}): Promise<Job<TicketData>> {
+    if (this['limitUntil'] > 0) {
+      this['limitUntil'] = 0
+      this['drained'] = false
+    }
+    return super.getNextJob(token, options)
   }
 
   /**
