@@ -65,7 +65,7 @@ function texts(bench: Bench): Texts {
       method: `\
 The no-op jobs of [RESULTS.md](RESULTS.md), done by one worker process, in a database that holds jobs which ended before. Those are
 not run one by one: a job is processed for real, and its rows (the job, its outbox event, its place in an ending of
-${jobsPerEnding} jobs) are copied by statements with ids, times and values of their own, spread over the last ${spreadDays} days; then the tables are
+${jobsPerEnding} jobs) are copied by statements with ids, times and values of their own, spread over the last ${spreadDays} days, on pages as full as the platform leaves them; then the tables are
 vacuumed. Nothing of it is old enough to be deleted. A filled database lives through all rounds and keeps the jobs of
 earlier measurements too; the empty one is new each time. Counted and checked are the jobs of the measurement alone, which the primary
 key leads to. Before each measurement Redis is emptied, and Postgres is analyzed and makes a checkpoint.`,
