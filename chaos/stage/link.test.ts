@@ -1,0 +1,88 @@
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { Link } from './link.ts'
+
+let server: Server
+let link: Link
+let client: Socket
+const received: string[] = []
+
+beforeEach(async () => {
+  received.length = 0
+  server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.on('data', (data) => {
+      received.push(String(data))
+      server.emit('received')
+      socket.write(`answer to ${String(data)}`)
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const original = `tcp://127.0.0.1:${(server.address() as AddressInfo).port}`
+  link = await Link.to(original)
+  client = connect(Number(new URL(link.url(original)).port), '127.0.0.1')
+  client.on('error', () => {})
+  await once(client, 'connect')
+})
+
+afterEach(async () => {
+  client.destroy()
+  await link.close()
+  server.close()
+})
+
+async function ask(question: string): Promise<string> {
+  client.write(question)
+  const [data] = (await once(client, 'data')) as [Buffer]
+  return String(data)
+}
+
+/** By the time that this has come back, whatever the link lets pass has been received. */
+async function roundTripBesideTheLink(): Promise<void> {
+  const beside = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  beside.write('beside')
+  await once(beside, 'data')
+  beside.destroy()
+}
+
+it('An open link passes bytes both ways', async () => {
+  expect(await ask('a')).toBe('answer to a')
+})
+
+it('A frozen link passes nothing, and everything once it is healed', async () => {
+  await ask('a')
+  link.freeze()
+  const answer = ask('b')
+  await roundTripBesideTheLink()
+  expect(received).toEqual(['a', 'beside'])
+  link.heal()
+  expect(await answer).toBe('answer to b')
+})
+
+it('Over a mute link the server does what it is asked, and nobody is told until it is healed', async () => {
+  await ask('a')
+  link.mute()
+  const done = once(server, 'received')
+  const answer = ask('b')
+  await done
+  expect(received).toEqual(['a', 'b'])
+  link.heal()
+  expect(await answer).toBe('answer to b')
+})
+
+it('A severed link resets what is open and refuses what is new, until it is healed', async () => {
+  await ask('a')
+  const closed = once(client, 'close')
+  link.sever()
+  await closed
+  link.heal()
+})
+
+it('A link that drops what was frozen resets it', async () => {
+  await ask('a')
+  link.freeze()
+  const closed = once(client, 'close')
+  link.heal(true)
+  await closed
+})

@@ -1,0 +1,53 @@
+import { performance } from 'node:perf_hooks'
+
+/*
+ * Loaded into the processes of a trial before anything else, by `node --import`. It changes nothing of the platform: it turns the
+ * process's clock, stands in its way when it is told to, and tells how much it holds.
+ */
+
+/** What a puppet can be told. */
+export type Order = { readonly chaos: 'block'; readonly ms: number } | { readonly chaos: 'measure' }
+
+/** What a process holds. */
+export interface Holdings {
+  /** Bytes. */
+  readonly rss: number
+  readonly heapUsed: number
+  /** Active resources of the event loop, timers among them. */
+  readonly resources: number
+  readonly timers: number
+}
+
+const offsetMs = Number(process.env['CHAOS_CLOCK_OFFSET_MS'] ?? 0)
+if (offsetMs !== 0) turnClock(offsetMs)
+process.on('message', (message) => obey(message as Order))
+process.channel?.unref()
+
+function obey(order: Order): void {
+  if (order.chaos === 'block') block(order.ms)
+  if (order.chaos === 'measure') process.send?.({ holdings: measure() })
+}
+
+function block(ms: number): void {
+  const until = performance.now() + ms
+  while (performance.now() < until) continue
+}
+
+function measure(): Holdings {
+  const resources = process.getActiveResourcesInfo()
+  const { rss, heapUsed } = process.memoryUsage()
+  const timers = resources.filter((name) => name === 'Timeout' || name === 'Immediate').length
+  return { rss, heapUsed, resources: resources.length - timers, timers }
+}
+
+/** Makes this process believe that it is so much later. */
+function turnClock(ms: number): void {
+  const TrueDate = Date
+  const now = () => TrueDate.now() + ms
+  globalThis.Date = new Proxy(TrueDate, {
+    construct: (target, args: unknown[], newTarget) =>
+      Reflect.construct(target, args.length === 0 ? [now()] : args, newTarget) as Date,
+    apply: () => new TrueDate(now()).toString(),
+    get: (target, name) => (name === 'now' ? now : Reflect.get(target, name)),
+  })
+}

@@ -1,0 +1,132 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect, type Database } from '@jobyard/db/connect'
+import { migrateAll } from '@jobyard/queues/migrate'
+import { adminKey, type CarrierKind } from '@jobyard/testing/platform'
+import type { Random } from '../random.ts'
+import { Member, openLog, type Role } from './crew.ts'
+import { Link } from './link.ts'
+import { PostgresServer } from './postgres-server.ts'
+import { RedisServer } from './redis-server.ts'
+
+export interface StageOptions {
+  readonly carrier: CarrierKind
+  readonly apis?: number
+  readonly workers?: number
+  /** Further variables of every process. */
+  readonly env?: Record<string, string>
+  /** Further settings of Postgres. */
+  readonly postgresSettings?: Record<string, string>
+  /** Told of every process that ends. */
+  readonly onDeath?: (line: string) => void
+}
+
+/** Links of one role's processes. The embedded carrier shares the one to Postgres. */
+export interface Links {
+  readonly postgres: Link
+  readonly redis: Link | undefined
+}
+
+/** The whole platform in real processes on real servers of its own, with a link in every connection that can be disturbed. */
+export interface Stage {
+  readonly carrier: CarrierKind
+  readonly postgres: PostgresServer
+  readonly redis: RedisServer | undefined
+  readonly links: Record<Role, Links>
+  readonly apis: Member[]
+  readonly workers: Member[]
+  /** The record, read beside all links. */
+  readonly db: Database
+  /** Holds a log for each process. */
+  readonly folder: string
+  /** Adds a process; start it. */
+  enlist(role: Role, env?: Record<string, string>): Member
+  /** @returns the URL of one of the APIs that work. */
+  api(random: Random): string | undefined
+  /** Ends what was done to links and servers, and resolves when every process works. */
+  heal(): Promise<void>
+  /** Starts Postgres again after it went down, and leads every link to it. */
+  raisePostgres(): Promise<void>
+  /** Ends everything. @param keepLogs leaves the folder. */
+  close(keepLogs?: boolean): Promise<void>
+}
+
+/** Starts servers, and as many processes as asked for; resolves when they work. */
+export async function openStage(options: StageOptions): Promise<Stage> {
+  const { carrier, apis = 2, workers = 2, onDeath = () => {} } = options
+  const folder = await mkdtemp(join(tmpdir(), 'jobyard-chaos-logs-'))
+  const postgres = await PostgresServer.start(options.postgresSettings)
+  const redis = carrier === 'redis' ? await RedisServer.start() : undefined
+  await migrateAll(postgres.url)
+  const openLinks = async (): Promise<Links> => ({
+    postgres: await Link.to(postgres.url),
+    redis: redis && (await Link.to(redis.url)),
+  })
+  const links = { api: await openLinks(), workers: await openLinks() }
+  const everyLink = () => Object.values(links).flatMap((each) => [each.postgres, ...(each.redis ? [each.redis] : [])])
+  const db = connect(postgres.url, { applicationName: 'chaos', statementTimeoutMs: 120_000 })
+  const crew: Record<Role, Member[]> = { api: [], workers: [] }
+
+  const enlist: Stage['enlist'] = (role, env = {}) => {
+    const name = `${role}-${crew[role].length + 1}`
+    const member = new Member({
+      role,
+      name,
+      log: openLog(join(folder, `${name}.log`)),
+      onDeath: (how) => onDeath(`${name} ended: ${how}`),
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        DATABASE_URL: links[role].postgres.url(postgres.url),
+        ...(redis && { REDIS_URL: links[role].redis?.url(redis.url) }),
+        JOBYARD_ADMIN_KEY: adminKey,
+        JOBYARD_SECRET: adminKey,
+        PORT: '0',
+        LOG_LEVEL: 'warn',
+        ...options.env,
+        ...env,
+      },
+    })
+    crew[role].push(member)
+    return member
+  }
+  for (let count = 0; count < apis; count++) enlist('api')
+  for (let count = 0; count < workers; count++) enlist('workers')
+  const members = () => [...crew.api, ...crew.workers]
+  await Promise.all(members().map((member) => member.start()))
+
+  return {
+    carrier,
+    postgres,
+    redis,
+    links,
+    apis: crew.api,
+    workers: crew.workers,
+    db,
+    folder,
+    enlist,
+    api: (random) => {
+      const urls = crew.api.flatMap(({ url }) => url ?? [])
+      return urls.length > 0 ? random.pick(urls) : undefined
+    },
+    heal: async () => {
+      for (const link of everyLink()) link.heal(true)
+      for (const member of members()) member.signal('SIGCONT')
+      redis?.signal('SIGCONT')
+      await postgres.signalAll('SIGCONT')
+      await Promise.all(members().map((member) => member.working()))
+    },
+    raisePostgres: async () => {
+      await postgres.up()
+      for (const each of Object.values(links)) each.postgres.retarget(postgres.url)
+    },
+    close: async (keepLogs = false) => {
+      await Promise.all(members().map((member) => member.retire('SIGKILL')))
+      await db.close()
+      for (const link of everyLink()) await link.close()
+      await redis?.close()
+      await postgres.close()
+      if (!keepLogs) await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
