@@ -1,0 +1,63 @@
+import { withDeadline } from '@jobyard/queues/deadline'
+import { Random } from '../random.ts'
+import { emptyReport, type Part, type PartOptions, type Report } from '../report.ts'
+import { TrialContext, type Trial } from './trial.ts'
+
+/** @returns the trials of every row, in order. */
+async function allTrials(): Promise<readonly Trial[]> {
+  const lists = await Promise.all([import('./servers/index.ts'), import('./processes/index.ts')])
+  return lists.flatMap(({ trials }) => trials).toSorted((a, b) => a.row - b.row)
+}
+
+/** Time that a trial may take beyond its own minutes, in milliseconds. */
+const trialDeadlineMs = 240_000
+
+/** Each row of the table of faults at least once, with what it asks for. Trials that take longer than a minute need the time for it. */
+export const rows: Part = async (options) => {
+  const startedAt = performance.now()
+  const trials = (await allTrials()).filter(
+    ({ carriers, minutes = 1 }) => (carriers ?? [options.carrier]).includes(options.carrier) && minutes <= options.minutes,
+  )
+  let report = emptyReport('rows', options)
+  for (const trial of trials) report = merge(report, await tryOne(trial, options))
+  return { ...report, seconds: (performance.now() - startedAt) / 1_000 }
+}
+
+async function tryOne(trial: Trial, { carrier, seed, onProgress }: PartOptions): Promise<TrialContext> {
+  onProgress(`row ${trial.row} · ${trial.name}`)
+  const context = new TrialContext(carrier, new Random(seed + trial.row))
+  try {
+    const withinMs = trialDeadlineMs + (trial.minutes ?? 0) * 60_000
+    await withDeadline(trial.run(context), withinMs, `Row ${trial.row}`)
+  } catch (error) {
+    context.expect(false, 'I1', `Row ${trial.row}, ${trial.name}: ${error instanceof Error ? error.stack : String(error)}`)
+  }
+  await context.close()
+  return context
+}
+
+function merge(report: Report, { ledger, verdicts, violations, recoveries, figures, faults }: TrialContext): Report {
+  const add = (pick: (verdict: (typeof verdicts)[number]) => number) =>
+    verdicts.reduce((sum, verdict) => sum + pick(verdict), 0)
+  return {
+    ...report,
+    accepted: report.accepted + ledger.accepted.length,
+    faults: { real: { ...report.faults.real, ...sumOf(report.faults.real, faults) }, exact: {} },
+    lost: report.lost + add(({ lost }) => lost),
+    doubled: report.doubled + add(({ doubled }) => doubled),
+    eventsMissing: report.eventsMissing + add(({ eventsMissing }) => eventsMissing),
+    violations: [...report.violations, ...violations],
+    recoveries: joined(report.recoveries, recoveries),
+    figures: { ...report.figures, ...figures },
+  }
+}
+
+function sumOf(before: Record<string, number>, more: Record<string, number>): Record<string, number> {
+  return Object.fromEntries(Object.entries(more).map(([name, count]) => [name, (before[name] ?? 0) + count]))
+}
+
+function joined(before: Record<string, readonly number[]>, more: Record<string, readonly number[]>) {
+  const all: Record<string, readonly number[]> = { ...before }
+  for (const [name, times] of Object.entries(more)) all[name] = [...(all[name] ?? []), ...times]
+  return all
+}
