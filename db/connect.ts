@@ -1,6 +1,7 @@
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
 import { TransactionPool } from './transaction.ts'
+import { watchedSockets } from './watched-socket.ts'
 
 /** Whatever runs a tagged statement: a pool, or the one connection of a transaction. */
 export type Sql = postgres.Sql
@@ -26,7 +27,12 @@ export interface ConnectOptions {
   readonly maxTransactions?: number
   /** Time after which Postgres cancels a statement, in milliseconds. */
   readonly statementTimeoutMs?: number
+  /** Time after which a connection that does not answer is given up, in milliseconds: above the time-out of statements. */
+  readonly silentMs?: number
 }
+
+/** The option is the driver's own, but missing in its types. */
+type DriverOptions = postgres.Options<{}> & { socket?: ReturnType<typeof watchedSockets> }
 
 /**
  * Every named query has its index. Without this, a statement planned while its table was still small reads the whole of it until
@@ -41,10 +47,10 @@ const hotPlans = { enable_seqscan: 'off', plan_cache_mode: 'force_generic_plan' 
  */
 export function connect(url: string, options: ConnectOptions): Database {
   const { applicationName, max = 6, maxTransactions = 10, statementTimeoutMs = 10_000 } = options
-  const client = (size: number, settings: Record<string, string | number>, onclose = () => {}) =>
+  const { silentMs = statementTimeoutMs + 5_000 } = options
+  const client = (settings: Record<string, string | number>, more: DriverOptions) =>
     postgres(url, {
-      max: size,
-      onclose,
+      ...more,
       connect_timeout: 5,
       keep_alive: 15,
       onnotice: () => {},
@@ -55,18 +61,21 @@ export function connect(url: string, options: ConnectOptions): Database {
         default_transaction_isolation: 'read committed',
       },
     })
-  const sql = client(max, { statement_timeout: statementTimeoutMs, ...hotPlans })
+  const socket = watchedSockets(silentMs)
+  const sql = client({ statement_timeout: statementTimeoutMs, ...hotPlans }, { max, socket })
   // The check lets Postgres end a statement that waits for a lock when its client has gone.
   const transactions = new TransactionPool(
-    (onClose) => client(1, { client_connection_check_interval: '1s' }, onClose),
+    (onclose) => client({ client_connection_check_interval: '1s' }, { max: 1, onclose }),
     maxTransactions,
   )
-  const forOrm = postgres(url, {
+  const ormOptions: DriverOptions = {
     max: 4,
+    socket,
     connect_timeout: 5,
     onnotice: () => {},
     connection: { application_name: applicationName, statement_timeout: statementTimeoutMs },
-  })
+  }
+  const forOrm = postgres(url, ormOptions)
   return {
     sql,
     orm: drizzle(forOrm),
