@@ -40,6 +40,11 @@ type DriverOptions = postgres.Options<{}> & { socket?: ReturnType<typeof watched
  */
 const hotPlans = { enable_seqscan: 'off', plan_cache_mode: 'force_generic_plan' }
 
+/** @returns wait before a connection that was lost is made again, in seconds; the driver would come to wait for twenty. */
+function backoff(losses: number): number {
+  return Math.min(0.025 * 2 ** losses, 0.5)
+}
+
 /**
  * Opens the pools of one process; connections are made on first use.
  *
@@ -51,6 +56,7 @@ export function connect(url: string, options: ConnectOptions): Database {
   const client = (settings: Record<string, string | number>, more: DriverOptions) =>
     postgres(url, {
       ...more,
+      backoff,
       connect_timeout: 5,
       keep_alive: 15,
       onnotice: () => {},
@@ -71,6 +77,7 @@ export function connect(url: string, options: ConnectOptions): Database {
   const ormOptions: DriverOptions = {
     max: 4,
     socket,
+    backoff,
     connect_timeout: 5,
     onnotice: () => {},
     connection: { application_name: applicationName, statement_timeout: statementTimeoutMs },

@@ -1,5 +1,4 @@
-import { Socket } from 'node:net'
-import { watchSilence } from '@jobyard/db/watched-socket'
+import { WatchedSocket } from '@jobyard/db/watched-socket'
 import {
   Queue,
   createPostgresBackend,
@@ -55,7 +54,7 @@ export class PostgresCarrier implements CarrierBackend {
       keepAlive: true,
       connectionTimeoutMillis: 5_000,
       statement_timeout: statementTimeoutMs,
-      stream: () => watchSilence(new Socket(), silentMs),
+      stream: () => new WatchedSocket(silentMs),
     })
     this.#pool.setMaxListeners(0)
     this.#pool.on('error', onError)
