@@ -40,6 +40,14 @@ type DriverOptions = postgres.Options<{}> & { socket?: ReturnType<typeof watched
  */
 const hotPlans = { enable_seqscan: 'off', plan_cache_mode: 'force_generic_plan' }
 
+/** Lets Postgres find soon that a client is gone which may hold locks, also while its statement waits for another lock. */
+const endsWithItsClient = {
+  client_connection_check_interval: '1s',
+  tcp_keepalives_idle: 10,
+  tcp_keepalives_interval: 5,
+  tcp_keepalives_count: 3,
+}
+
 /** @returns wait before a connection that was lost is made again, in seconds; the driver would come to wait for twenty. */
 function backoff(losses: number): number {
   return Math.min(0.025 * 2 ** losses, 0.5)
@@ -69,11 +77,7 @@ export function connect(url: string, options: ConnectOptions): Database {
     })
   const socket = watchedSockets(silentMs)
   const sql = client({ statement_timeout: statementTimeoutMs, ...hotPlans }, { max, socket })
-  // The check lets Postgres end a statement that waits for a lock when its client has gone.
-  const transactions = new TransactionPool(
-    (onclose) => client({ client_connection_check_interval: '1s' }, { max: 1, onclose }),
-    maxTransactions,
-  )
+  const transactions = new TransactionPool((onclose) => client(endsWithItsClient, { max: 1, onclose }), maxTransactions)
   const ormOptions: DriverOptions = {
     max: 4,
     socket,

@@ -29,7 +29,7 @@ describe('When a connection is lost', () => {
     const { sql, sockets } = openClient()
     await sql`select 1`
     const late = Promise.withResolvers<unknown>()
-    sockets[0]?.on('error', () => sql`select 2 as n`.then(late.resolve, late.reject))
+    sockets[0]?.on('error', () => void sql`select 2 as n`.then(late.resolve, late.reject))
     sockets[0]?.destroy(new Error('reset'))
     await expect(late.promise).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' })
     expect(await sql`select 3 as n`).toMatchObject([{ n: 3 }])
@@ -49,7 +49,7 @@ describe('When a connection is lost', () => {
   it('while it reads the types of arrays, only the statement that needed it fails', async () => {
     let cuts = 1
     const { sql } = openClient((socket) => {
-      const write = socket.write.bind(socket) as (chunk: Buffer) => boolean
+      const write: (chunk: Buffer) => boolean = socket.write.bind(socket)
       socket.write = (chunk: Buffer) => {
         if (!String(chunk).includes('pg_catalog.pg_type') || cuts-- <= 0) return write(chunk)
         socket.destroy(new Error('reset'))
