@@ -86,7 +86,8 @@ function* faultsOf(job: StoredJob): Iterable<Fault> {
     yield ['I2', 'doubled', `It ended as ${status}, with the events ${events.join(', ')}`]
   }
   if (endings > 1) yield ['I2', 'doubled', `It ended ${endings} times`]
-  if ((status === 'completed') !== (job.output !== null)) yield ['I2', 'doubled', `It is ${status}, with output ${!!job.output}`]
+  if ((status === 'completed') !== (job.output !== null))
+    yield ['I2', 'doubled', `It is ${status}, with output ${!!job.output}`]
 }
 
 /** What is wrong with an accepted job, seen from what the client was told. */

@@ -34,7 +34,11 @@ const largestBatch = 100
  */
 export class Client {
   readonly #options: Required<ClientOptions>
-  readonly #agent = new Agent({ headersTimeout: requestTimeoutMs, bodyTimeout: requestTimeoutMs, connectTimeout: 2_000 })
+  readonly #agent = new Agent({
+    headersTimeout: requestTimeoutMs,
+    bodyTimeout: requestTimeoutMs,
+    connectTimeout: 2_000,
+  })
   readonly #run = randomUUID().slice(0, 8)
   #count = 0
   #stopped = true

@@ -16,7 +16,8 @@ const trialDeadlineMs = 240_000
 export const rows: Part = async (options) => {
   const startedAt = performance.now()
   const trials = (await allTrials()).filter(
-    ({ carriers, minutes = 1 }) => (carriers ?? [options.carrier]).includes(options.carrier) && minutes <= options.minutes,
+    ({ carriers, minutes = 1 }) =>
+      (carriers ?? [options.carrier]).includes(options.carrier) && minutes <= options.minutes,
   )
   let report = emptyReport('rows', options)
   for (const trial of trials) report = merge(report, await tryOne(trial, options))
@@ -30,7 +31,11 @@ async function tryOne(trial: Trial, { carrier, seed, onProgress }: PartOptions):
     const withinMs = trialDeadlineMs + (trial.minutes ?? 0) * 60_000
     await withDeadline(trial.run(context), withinMs, `Row ${trial.row}`)
   } catch (error) {
-    context.expect(false, 'I1', `Row ${trial.row}, ${trial.name}: ${error instanceof Error ? error.stack : String(error)}`)
+    context.expect(
+      false,
+      'I1',
+      `Row ${trial.row}, ${trial.name}: ${error instanceof Error ? error.stack : String(error)}`,
+    )
   }
   await context.close()
   return context

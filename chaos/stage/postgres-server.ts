@@ -88,6 +88,8 @@ async function launch(home: string, settings: Record<string, string>): Promise<[
 }
 
 async function childrenOf(pid: number): Promise<number[]> {
-  const { stdout } = await promisify(execFile)('ps', ['-o', 'pid=', '--ppid', String(pid)]).catch(() => ({ stdout: '' }))
+  const { stdout } = await promisify(execFile)('ps', ['-o', 'pid=', '--ppid', String(pid)]).catch(() => ({
+    stdout: '',
+  }))
   return stdout.split('\n').map(Number).filter(Boolean)
 }
