@@ -179,7 +179,8 @@ interface Answer {
   readonly body: unknown
 }
 
-function bodyOf({ key, wish }: Entry) {
+/** @returns the body of the request for a job, which carries its key, so that the oracle finds it. */
+export function bodyOf({ key, wish }: Entry) {
   const { type, input, delayMs, priority } = wish
   return {
     type,

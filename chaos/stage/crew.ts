@@ -43,6 +43,11 @@ export class Member {
     return this.#works
   }
 
+  /** Whether it is kept alive. */
+  get wanted(): boolean {
+    return this.#wanted
+  }
+
   get pid(): number | undefined {
     return this.#process?.pid
   }
