@@ -1,7 +1,7 @@
 import type { Sql } from '@jobyard/db/connect'
 import { lockRuns } from '@jobyard/db/lock-runs'
 import { settleAttempts } from '@jobyard/db/settle'
-import { CommitUnknownError, ConnectionLostError, type TransactionPool } from '@jobyard/db/transaction'
+import { isInterruption, type TransactionPool } from '@jobyard/db/transaction'
 import type { Contract } from '@jobyard/queues/define-job'
 import { checkAnswers, outcomeOfAnswer } from './batch-answers.ts'
 import type { BatchAnswers, BatchedJob } from './define-handler.ts'
@@ -29,7 +29,7 @@ export class BatchTransaction {
   readonly #signal: AbortSignal
   readonly #settled = new Map<string, SettledInTransaction>()
   readonly #over = Promise.withResolvers<void>()
-  #state: 'unused' | 'waiting' | 'open' | 'rolled back' | 'settled' | 'unknown' = 'unused'
+  #state: 'unused' | 'waiting' | 'open' | 'rolled back' | 'settled' | 'interrupted' = 'unused'
 
   /** @param signal ends the transaction, and with it the locks on its jobs. */
   constructor(pool: TransactionPool, contract: Contract, signal: AbortSignal) {
@@ -44,9 +44,9 @@ export class BatchTransaction {
     return this.#state === 'settled' ? this.#settled : undefined
   }
 
-  /** Whether the connection was lost, so that only the record can tell what happened. */
-  get unknown(): boolean {
-    return this.#state === 'unknown'
+  /** Whether Postgres gave it up or its connection was lost; then only the record can tell what happened. */
+  get interrupted(): boolean {
+    return this.#state === 'interrupted'
   }
 
   /** Resolves when this transaction locks no job: a settlement would wait for the lock, and others with it. */
@@ -70,8 +70,7 @@ export class BatchTransaction {
       this.#state = 'settled'
       return answers
     } catch (error) {
-      const lost = error instanceof CommitUnknownError || error instanceof ConnectionLostError
-      this.#state = lost ? 'unknown' : 'rolled back'
+      this.#state = isInterruption(error) ? 'interrupted' : 'rolled back'
       throw error
     } finally {
       this.#over.resolve()

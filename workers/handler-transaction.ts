@@ -1,7 +1,7 @@
 import type { Sql } from '@jobyard/db/connect'
 import { endIfIdle } from '@jobyard/db/lock-runs'
 import { settleAttempts } from '@jobyard/db/settle'
-import { CommitUnknownError, ConnectionLostError, type TransactionPool } from '@jobyard/db/transaction'
+import { isInterruption, type TransactionPool } from '@jobyard/db/transaction'
 import type { Run } from './ownership.ts'
 
 /** Thrown out of `ctx.transaction` when the attempt no longer owns its job: nothing was written. */
@@ -17,7 +17,7 @@ export class HandlerTransaction {
   readonly #pool: TransactionPool
   readonly #run: Run
   readonly #serialize: (output: unknown) => string
-  #state: 'unused' | 'open' | 'settled' | 'unknown' = 'unused'
+  #state: 'unused' | 'open' | 'settled' | 'interrupted' = 'unused'
 
   /** @param serialize checks an output and turns it into JSON text. */
   constructor(pool: TransactionPool, run: Run, serialize: (output: unknown) => string) {
@@ -31,9 +31,9 @@ export class HandlerTransaction {
     return this.#state === 'settled'
   }
 
-  /** Whether the connection was lost, so that only the record can tell what happened. */
-  get unknown(): boolean {
-    return this.#state === 'unknown'
+  /** Whether Postgres gave it up or its connection was lost; then only the record can tell what happened. */
+  get interrupted(): boolean {
+    return this.#state === 'interrupted'
   }
 
   /**
@@ -54,7 +54,7 @@ export class HandlerTransaction {
       this.#state = 'settled'
       return output
     } catch (error) {
-      if (error instanceof CommitUnknownError || error instanceof ConnectionLostError) this.#state = 'unknown'
+      if (isInterruption(error)) this.#state = 'interrupted'
       throw error
     }
   }

@@ -4,7 +4,7 @@ import { BatchTransaction, type TransactionJob } from './batch-transaction.ts'
 import { logAttempt } from './attempt-log.ts'
 import type { BatchContext, BatchHandler } from './define-handler.ts'
 import { parseInput } from './handler-io.ts'
-import { decide, outcomeOfAbort, outcomeOfThrown, retryAfterLostConnection, type AttemptOutcome } from './outcome.ts'
+import { decide, outcomeOfAbort, outcomeOfThrown, retryAfterInterruption, type AttemptOutcome } from './outcome.ts'
 import { JobAbortedError, type Run } from './ownership.ts'
 import type { AttemptDependencies } from './run-attempt.ts'
 import { RunContext } from './run-context.ts'
@@ -169,11 +169,11 @@ class RunningBatch {
 
   /** @returns why a settlement changed nothing. */
   #unsettled({ job }: Run): string {
-    return this.#tx.settled?.get(job.id)?.status ?? (this.#tx.unknown ? 'unknown' : 'fenced')
+    return this.#tx.settled?.get(job.id)?.status ?? (this.#tx.interrupted ? 'unknown' : 'fenced')
   }
 
   #decide(run: Run, ended: AttemptOutcome): Settlement {
-    if (this.#tx.unknown && ended.outcome === 'failed') return retryAfterLostConnection(run.job)
+    if (this.#tx.interrupted && ended.outcome === 'failed') return retryAfterInterruption(run.job)
     return decide(run.job, ended, this.#handler.contract.retry)
   }
 
