@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { connect, type Database } from '@jobyard/db/connect'
 import { migrateAll } from '@jobyard/queues/migrate'
 import { adminKey, type CarrierKind } from '@jobyard/testing/platform'
@@ -10,8 +11,15 @@ import { Link } from './link.ts'
 import { PostgresServer } from './postgres-server.ts'
 import { RedisServer } from './redis-server.ts'
 
+/** The file that the processes of each role run. */
+export type Programs = Readonly<Record<Role, string>>
+
 export interface StageOptions {
   readonly carrier: CarrierKind
+  /** The platform's own when absent. */
+  readonly programs?: Programs
+  /** False where the trial migrates by itself, before it starts any process. */
+  readonly migrate?: boolean
   readonly apis?: number
   readonly workers?: number
   /** Further variables of every process. */
@@ -38,10 +46,10 @@ export interface Stage {
   readonly workers: Member[]
   /** The record, read beside all links. */
   readonly db: Database
-  /** Holds a log for each process. */
+  /** Holds a log for each process; processes know it as `CHAOS_FOLDER`. */
   readonly folder: string
-  /** Adds a process; start it. */
-  enlist(role: Role, env?: Record<string, string>): Member
+  /** Adds a process; start it. @param programs where they are not those of the stage. */
+  enlist(role: Role, env?: Record<string, string>, programs?: Programs): Member
   /** @returns the URL of one of the APIs that work. */
   api(random: Random): string | undefined
   /** Ends what was done to links and servers, and resolves when every process works. */
@@ -52,13 +60,18 @@ export interface Stage {
   close(keepLogs?: boolean): Promise<void>
 }
 
+const ownPrograms: Programs = {
+  api: fileURLToPath(new URL('../../api/main.ts', import.meta.url)),
+  workers: fileURLToPath(new URL('../../workers/main.ts', import.meta.url)),
+}
+
 /** Starts servers, and as many processes as asked for; resolves when they work. */
 export async function openStage(options: StageOptions): Promise<Stage> {
   const { carrier, apis = 2, workers = 2, onDeath = () => {} } = options
   const folder = await mkdtemp(join(tmpdir(), 'jobyard-chaos-logs-'))
   const postgres = await PostgresServer.start(options.postgresSettings)
   const redis = carrier === 'redis' ? await RedisServer.start() : undefined
-  await migrateAll(postgres.url)
+  if (options.migrate ?? true) await migrateAll(postgres.url)
   const openLinks = async (): Promise<Links> => ({
     postgres: await Link.to(postgres.url),
     redis: redis && (await Link.to(redis.url)),
@@ -68,11 +81,12 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   const db = connect(postgres.url, { applicationName: 'chaos', statementTimeoutMs: 120_000 })
   const crew: Record<Role, Member[]> = { api: [], workers: [] }
 
-  const enlist: Stage['enlist'] = (role, env = {}) => {
+  const enlist: Stage['enlist'] = (role, env = {}, programs = options.programs ?? ownPrograms) => {
     const name = `${role}-${crew[role].length + 1}`
     const member = new Member({
       role,
       name,
+      file: programs[role],
       log: openLog(join(folder, `${name}.log`)),
       onDeath: (how) => onDeath(`${name} ended: ${how}`),
       env: {
@@ -83,6 +97,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
         JOBYARD_SECRET: adminKey,
         PORT: '0',
         LOG_LEVEL: 'warn',
+        CHAOS_FOLDER: folder,
         ...options.env,
         ...env,
       },
@@ -114,7 +129,8 @@ export async function openStage(options: StageOptions): Promise<Stage> {
       for (const member of members()) member.signal('SIGCONT')
       redis?.signal('SIGCONT')
       await postgres.signalAll('SIGCONT')
-      await Promise.all(members().map((member) => member.working()))
+      const wanted = members().filter((member) => member.wanted)
+      await Promise.all(wanted.map((member) => member.working()))
     },
     raisePostgres: async () => {
       await postgres.up()
