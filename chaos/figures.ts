@@ -11,7 +11,8 @@ export async function writeFigures(record: ChaosRecord): Promise<void> {
   const text = await readFile(page, 'utf8')
   const [before, rest] = text.split(start)
   const after = rest?.split(end)[1]
-  if (before === undefined || after === undefined) throw new Error(`${page.pathname} has no place for figures: ${start}`)
+  if (before === undefined || after === undefined)
+    throw new Error(`${page.pathname} has no place for figures: ${start}`)
   await writeFile(page, `${before}${start}\n\n${describe(record).join('\n')}\n\n${end}${after}`)
 }
 

@@ -31,7 +31,8 @@ export function formatSummary(reports: readonly Report[]): string[] {
     eventsMissing: add(({ eventsMissing }) => eventsMissing),
   }
   const broken = add(({ violations }) => violations.length)
-  const verdict = broken === 0 ? styleText('green', 'Every promise was kept.') : styleText('red', 'Promises were broken.')
+  const verdict =
+    broken === 0 ? styleText('green', 'Every promise was kept.') : styleText('red', 'Promises were broken.')
   return [
     styleText('bold', 'In all'),
     ...table([

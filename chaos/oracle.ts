@@ -88,7 +88,8 @@ function* faultsOf(job: StoredJob): Iterable<Fault> {
     yield ['I2', 'doubled', `It ended as ${status}, with the events ${events.join(', ')}`]
   }
   if (endings > 1) yield ['I2', 'doubled', `It ended ${endings} times`]
-  if ((status === 'completed') !== job.hasOutput) yield ['I2', 'doubled', `It is ${status}, with output ${job.hasOutput}`]
+  if ((status === 'completed') !== job.hasOutput)
+    yield ['I2', 'doubled', `It is ${status}, with output ${job.hasOutput}`]
 }
 
 /** What is wrong with an accepted job, seen from what the client was told. */

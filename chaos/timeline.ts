@@ -23,7 +23,8 @@ export async function timelineOf(
   const clientTime = (at: number) => new Date(performance.timeOrigin + at)
   if (entry) {
     lines.push({ at: clientTime(entry.sentAt), what: `client sends ${entry.key}: ${JSON.stringify(entry.wish)}` })
-    if (entry.acceptedAt !== undefined) lines.push({ at: clientTime(entry.acceptedAt), what: `client is told ${entry.id}` })
+    if (entry.acceptedAt !== undefined)
+      lines.push({ at: clientTime(entry.acceptedAt), what: `client is told ${entry.id}` })
     untimed.push(...entry.seen.map((seen) => `client saw before: ${seen}`))
     if (entry.cancel) untimed.push(`cancellation: ${entry.cancel}`)
   }

@@ -1,6 +1,7 @@
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
 import { TransactionPool } from './transaction.ts'
+import { watchedSockets } from './watched-socket.ts'
 
 /** Whatever runs a tagged statement: a pool, or the one connection of a transaction. */
 export type Sql = postgres.Sql
@@ -26,13 +27,31 @@ export interface ConnectOptions {
   readonly maxTransactions?: number
   /** Time after which Postgres cancels a statement, in milliseconds. */
   readonly statementTimeoutMs?: number
+  /** Time after which a connection that does not answer is given up, in milliseconds: above the time-out of statements. */
+  readonly silentMs?: number
 }
+
+/** The option is the driver's own, but missing in its types. */
+type DriverOptions = postgres.Options<{}> & { socket?: ReturnType<typeof watchedSockets> }
 
 /**
  * Every named query has its index. Without this, a statement planned while its table was still small reads the whole of it until
  * the statistics catch up (docs/decisions/0007-indexes-by-marker.md). One plan serves every call: planning costs as much as a batch.
  */
 const hotPlans = { enable_seqscan: 'off', plan_cache_mode: 'force_generic_plan' }
+
+/** Lets Postgres find soon that a client is gone which may hold locks, also while its statement waits for another lock. */
+const endsWithItsClient = {
+  client_connection_check_interval: '1s',
+  tcp_keepalives_idle: 10,
+  tcp_keepalives_interval: 5,
+  tcp_keepalives_count: 3,
+}
+
+/** @returns wait before a connection that was lost is made again, in seconds; the driver would come to wait for twenty. */
+function backoff(losses: number): number {
+  return Math.min(0.025 * 2 ** losses, 0.5)
+}
 
 /**
  * Opens the pools of one process; connections are made on first use.
@@ -41,10 +60,11 @@ const hotPlans = { enable_seqscan: 'off', plan_cache_mode: 'force_generic_plan' 
  */
 export function connect(url: string, options: ConnectOptions): Database {
   const { applicationName, max = 6, maxTransactions = 10, statementTimeoutMs = 10_000 } = options
-  const client = (size: number, settings: Record<string, string | number>, onclose = () => {}) =>
+  const { silentMs = statementTimeoutMs + 5_000 } = options
+  const client = (settings: Record<string, string | number>, more: DriverOptions) =>
     postgres(url, {
-      max: size,
-      onclose,
+      ...more,
+      backoff,
       connect_timeout: 5,
       keep_alive: 15,
       onnotice: () => {},
@@ -55,18 +75,18 @@ export function connect(url: string, options: ConnectOptions): Database {
         default_transaction_isolation: 'read committed',
       },
     })
-  const sql = client(max, { statement_timeout: statementTimeoutMs, ...hotPlans })
-  // The check lets Postgres end a statement that waits for a lock when its client has gone.
-  const transactions = new TransactionPool(
-    (onClose) => client(1, { client_connection_check_interval: '1s' }, onClose),
-    maxTransactions,
-  )
-  const forOrm = postgres(url, {
+  const socket = watchedSockets(silentMs)
+  const sql = client({ statement_timeout: statementTimeoutMs, ...hotPlans }, { max, socket })
+  const transactions = new TransactionPool((onclose) => client(endsWithItsClient, { max: 1, onclose }), maxTransactions)
+  const ormOptions: DriverOptions = {
     max: 4,
+    socket,
+    backoff,
     connect_timeout: 5,
     onnotice: () => {},
     connection: { application_name: applicationName, statement_timeout: statementTimeoutMs },
-  })
+  }
+  const forOrm = postgres(url, ormOptions)
   return {
     sql,
     orm: drizzle(forOrm),

@@ -3,6 +3,15 @@ import type { Sql } from './connect.ts'
 import type { OwnedRun } from './requeue.ts'
 
 /**
+ * Lets Postgres end the transaction when it is idle for so long.
+ *
+ * @param sql of an open transaction.
+ */
+export async function endIfIdle(sql: Sql, idleMs: number): Promise<void> {
+  await sql`select set_config('idle_in_transaction_session_timeout', ${String(idleMs)}::text, true)`
+}
+
+/**
  * Locks those of the runs that are still running under their epoch, until the transaction ends: nobody else can end them
  * meanwhile, so the transaction may settle them.
  *
@@ -13,7 +22,7 @@ import type { OwnedRun } from './requeue.ts'
  */
 export async function lockRuns(sql: Sql, runs: readonly OwnedRun[], idleMs: number): Promise<Set<string>> {
   const [, locked] = await Promise.all([
-    sql`select set_config('idle_in_transaction_session_timeout', ${String(idleMs)}::text, true)`,
+    endIfIdle(sql, idleMs),
     sql<{ id: string }[]>`
       select j.id
       from unnest(${plainArray(runs.map(({ id }) => id))}::text::uuid[], ${plainArray(runs.map(({ epoch }) => epoch))}::text::int[])

@@ -1,6 +1,7 @@
 import postgres from 'postgres'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
+import { startTcpProxy, type TcpProxy } from '../testing/tcp-proxy.ts'
 import { CommitUnknownError, ConnectionLostError, TransactionPool } from './transaction.ts'
 
 let record: TestRecord
@@ -119,6 +120,39 @@ it.each(['begin', 'reserve', 'end', 'listen'] as const)(
     await expect(pool.run(async (sql) => sql[name] as unknown)).rejects.toThrow(`sql.${name} has no place`)
   },
 )
+
+describe('When its connection has fallen silent', () => {
+  let network: TcpProxy
+  let silent: TransactionPool
+  beforeEach(async () => {
+    network = await startTcpProxy(record.url)
+    silent = new TransactionPool((onclose) => postgres(network.url, { max: 1, onclose, onnotice: () => {} }), 1, 500)
+    await silent.run((sql) => sql`select 1`)
+  })
+  afterEach(async () => {
+    network.close()
+    await silent.close()
+  })
+  const silence = () => {
+    network.freeze()
+    network.thaw()
+  }
+
+  it('the next transaction begins on another one', async () => {
+    silence()
+    await silent.run((sql) => sql`insert into marks values (1)`)
+    expect(await marks()).toEqual([1])
+  })
+
+  it('during COMMIT, it says that the outcome is unknown', async () => {
+    const cut = silent.run(async (sql) => {
+      await sql`insert into marks values (1)`
+      silence()
+    })
+    await expect(cut).rejects.toBeInstanceOf(CommitUnknownError)
+    await silent.run((sql) => sql`insert into marks values (2)`)
+  })
+})
 
 it('says that there is no connection when Postgres is away', async () => {
   const away = new TransactionPool(

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import pLimit from 'p-limit'
 import type postgres from 'postgres'
 
@@ -16,6 +17,7 @@ export type OpenClient = (onClose: () => void) => postgres.Sql
 
 interface Client {
   readonly sql: postgres.Sql
+  readonly answerWithinMs: number
   lost: boolean
   /** COMMIT was sent. */
   committing: boolean
@@ -27,13 +29,18 @@ interface Client {
  */
 export class TransactionPool {
   readonly #open: OpenClient
+  readonly #answerWithinMs: number
   readonly #limit: ReturnType<typeof pLimit>
   readonly #idle: Client[] = []
   readonly #all = new Set<Client>()
 
-  /** @param size transactions, hence connections, at once; further ones wait. */
-  constructor(open: OpenClient, size: number) {
+  /**
+   * @param size transactions, hence connections, at once; further ones wait.
+   * @param answerWithinMs time that BEGIN and COMMIT may take before their connection is given up, in milliseconds.
+   */
+  constructor(open: OpenClient, size: number, answerWithinMs = 10_000) {
     this.#open = open
+    this.#answerWithinMs = answerWithinMs
     this.#limit = pLimit(size)
   }
 
@@ -54,6 +61,9 @@ export class TransactionPool {
       if (signal?.aborted) onAbort()
       try {
         return await inTransaction(client, work)
+      } catch (error) {
+        if (error instanceof CommitUnknownError) this.#lose(client)
+        throw error
       } finally {
         signal?.removeEventListener('abort', onAbort)
         this.#release(client)
@@ -72,7 +82,12 @@ export class TransactionPool {
       if (!idle.lost && (await begins(idle))) return idle
       this.#lose(idle)
     }
-    const client: Client = { sql: this.#open(() => this.#lose(client)), lost: false, committing: false }
+    const client: Client = {
+      sql: this.#open(() => this.#lose(client)),
+      answerWithinMs: this.#answerWithinMs,
+      lost: false,
+      committing: false,
+    }
     this.#all.add(client)
     if (await begins(client)) return client
     this.#lose(client)
@@ -92,11 +107,26 @@ export class TransactionPool {
   }
 }
 
-async function begins({ sql }: Client): Promise<boolean> {
-  return sql`begin`.then(
+async function begins({ sql, answerWithinMs }: Client): Promise<boolean> {
+  return answered(sql`begin`, answerWithinMs).then(
     () => true,
     () => false,
   )
+}
+
+/** @throws Error when the server does not answer; nothing else ends the wait on a connection that has fallen silent. */
+async function answered(statement: PromiseLike<unknown>, withinMs: number): Promise<void> {
+  const silence = new AbortController()
+  try {
+    await Promise.race([
+      statement,
+      delay(withinMs, undefined, silence).then(() => {
+        throw new Error(`There was no answer for ${withinMs / 1_000} s`)
+      }),
+    ])
+  } finally {
+    silence.abort()
+  }
 }
 
 async function inTransaction<T>(client: Client, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
@@ -108,7 +138,7 @@ async function inTransaction<T>(client: Client, work: (sql: postgres.Sql) => Pro
   })
   if (client.lost) throw new ConnectionLostError('The connection was lost before COMMIT')
   client.committing = true
-  await sql`commit`.catch((error: unknown) => {
+  await answered(sql`commit`, client.answerWithinMs).catch((error: unknown) => {
     throw new CommitUnknownError('The connection was lost during COMMIT', { cause: error })
   })
   return result

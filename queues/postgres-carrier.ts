@@ -1,3 +1,4 @@
+import { WatchedSocket } from '@jobyard/db/watched-socket'
 import {
   Queue,
   createPostgresBackend,
@@ -22,6 +23,11 @@ type PostgresQueue = Queue<
 >
 
 const schema = 'bullmq'
+const searchPath = `-c search_path=${schema}`
+/** Time after which Postgres cancels a statement of the carrier, in milliseconds. */
+const statementTimeoutMs = 10_000
+/** Time after which a connection that does not answer is given up, in milliseconds. */
+const silentMs = 15_000
 /** Connections of one process that carry statements. */
 const statementConnections = 15
 /**
@@ -34,17 +40,21 @@ const bulkCostsAs = 15
 export class PostgresCarrier implements CarrierBackend {
   readonly kind = 'postgres'
   readonly addedSingly = bulkCostsAs
+  readonly #databaseUrl: string
   readonly #pool: pg.Pool
 
   /** @param listeners queues that are served, each of which holds a connection to listen on. */
   constructor(databaseUrl: string, listeners: number, onError: (error: Error) => void) {
+    this.#databaseUrl = databaseUrl
     this.#pool = new pg.Pool({
       connectionString: databaseUrl,
-      options: `-c search_path=${schema}`,
+      options: searchPath,
       application_name: 'jobyard-carrier',
       max: statementConnections + listeners,
       keepAlive: true,
       connectionTimeoutMillis: 5_000,
+      statement_timeout: statementTimeoutMs,
+      stream: () => new WatchedSocket(silentMs),
     })
     this.#pool.setMaxListeners(0)
     this.#pool.on('error', onError)
@@ -69,11 +79,12 @@ export class PostgresCarrier implements CarrierBackend {
   }
 
   async migrate(): Promise<void> {
-    const client = await this.#pool.connect()
+    const client = new pg.Client({ connectionString: this.#databaseUrl, options: searchPath })
+    await client.connect()
     try {
       await runMigrations(client, schema)
     } finally {
-      client.release()
+      await client.end()
     }
   }
 

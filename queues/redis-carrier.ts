@@ -4,6 +4,8 @@ import type { CarrierBackend, TicketQueue, TicketWorker } from './carrier-backen
 import { FetchingWorker } from './fetching-worker.ts'
 
 const prefix = 'jobyard'
+/** Time after which a connection that does not answer is given up, in milliseconds: longer than a worker blocks for a ticket. */
+const silentMs = 15_000
 
 /** Tickets in Redis or Valkey. All queues share one connection; each worker adds one to block on. */
 export class RedisCarrier implements CarrierBackend {
@@ -16,6 +18,7 @@ export class RedisCarrier implements CarrierBackend {
     this.#connection = new Redis(url, {
       maxRetriesPerRequest: null,
       connectTimeout: 5_000,
+      socketTimeout: silentMs,
       retryStrategy: (times) => Math.min(times * 50, 1_000),
     })
     this.#connection.on('error', onError)

@@ -7,6 +7,8 @@ export interface TcpProxy {
   readonly url: string
   /** From now on no byte passes, and no connection is closed: what a partition looks like. */
   freeze(): void
+  /** New connections work again; those that were frozen never do. */
+  thaw(): void
   close(): void
 }
 
@@ -14,16 +16,18 @@ export interface TcpProxy {
 export async function startTcpProxy(databaseUrl: string): Promise<TcpProxy> {
   const { hostname, port } = new URL(databaseUrl)
   const sockets = new Set<Socket>()
-  let frozen = false
+  const frozen = new Set<Socket>()
+  let freezes = false
   const server = createServer({ allowHalfOpen: true }, (client) => {
     const upstream = connect(Number(port), hostname)
+    if (freezes) frozen.add(client).add(upstream)
     for (const [from, to] of [
       [client, upstream],
       [upstream, client],
     ] as const) {
       sockets.add(from)
-      from.on('data', (chunk) => frozen || to.write(chunk))
-      from.on('end', () => frozen || to.end())
+      from.on('data', (chunk) => frozen.has(from) || to.write(chunk))
+      from.on('end', () => frozen.has(from) || to.end())
       from.on('error', () => {})
     }
   }).listen(0, '127.0.0.1')
@@ -33,7 +37,11 @@ export async function startTcpProxy(databaseUrl: string): Promise<TcpProxy> {
   return {
     url: url.href,
     freeze: () => {
-      frozen = true
+      freezes = true
+      for (const socket of sockets) frozen.add(socket)
+    },
+    thaw: () => {
+      freezes = false
     },
     close: () => {
       for (const socket of sockets) socket.destroy()

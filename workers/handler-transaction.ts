@@ -1,4 +1,5 @@
 import type { Sql } from '@jobyard/db/connect'
+import { endIfIdle } from '@jobyard/db/lock-runs'
 import { settleAttempts } from '@jobyard/db/settle'
 import { CommitUnknownError, ConnectionLostError, type TransactionPool } from '@jobyard/db/transaction'
 import type { Run } from './ownership.ts'
@@ -7,6 +8,9 @@ import type { Run } from './ownership.ts'
 export class FencedError extends Error {
   override readonly name = 'FencedError'
 }
+
+/** Time from the settlement to COMMIT after which Postgres ends the transaction, so that it does not keep the row, in milliseconds. */
+const commitWithinMs = 10_000
 
 /** The one transaction a handler may end with: its writes and the settlement commit together, or neither. */
 export class HandlerTransaction {
@@ -58,7 +62,10 @@ export class HandlerTransaction {
   async #settle(sql: Sql, output: unknown): Promise<void> {
     const { id, epoch } = this.#run.job
     const text = this.#serialize(output)
-    const settled = await settleAttempts(sql, [{ id, epoch, outcome: 'completed', status: 'completed', output: text }])
+    const [, settled] = await Promise.all([
+      endIfIdle(sql, commitWithinMs),
+      settleAttempts(sql, [{ id, epoch, outcome: 'completed', status: 'completed', output: text }]),
+    ])
     if (settled.length === 0)
       throw new FencedError(`Job ${id} is no longer owned by attempt ${epoch}; nothing was written`)
   }

@@ -1,3 +1,4 @@
+import { withDeadline } from '@jobyard/queues/deadline'
 import type { Logger } from 'pino'
 
 /** Something that runs until it is stopped. Stopping twice, or before the start, is fine. */
@@ -14,9 +15,11 @@ export interface LoopOptions {
   /** One round; answers true when there is more to do at once. */
   readonly runOnce: () => Promise<boolean | void>
   readonly log: Logger
+  /** Time that a round may take before it is given up, in milliseconds: above what every server may take to answer. */
+  readonly deadlineMs?: number
 }
 
-/** Repeats `runOnce`; a round that throws is logged and repeated after the usual pause. */
+/** Repeats `runOnce`; a round that throws or takes too long is logged and repeated after the usual pause. */
 export class Loop implements Service {
   readonly #options: LoopOptions
   #stopping = new AbortController()
@@ -39,9 +42,9 @@ export class Loop implements Service {
   }
 
   async #run(stopping: AbortSignal): Promise<void> {
-    const { name, everyMs, runOnce, log } = this.#options
+    const { name, everyMs, runOnce, log, deadlineMs = 60_000 } = this.#options
     while (!stopping.aborted) {
-      const more = await runOnce().catch((error: unknown) => {
+      const more = await withDeadline(runOnce(), deadlineMs, `A round of ${name}`).catch((error: unknown) => {
         log.warn({ err: error, service: name }, `${name} failed, and tries again in ${everyMs} ms`)
       })
       if (!more) await pause(everyMs, stopping)

@@ -34,7 +34,11 @@ const largestBatch = 100
  */
 export class Client {
   readonly #options: Required<ClientOptions>
-  readonly #agent = new Agent({ headersTimeout: requestTimeoutMs, bodyTimeout: requestTimeoutMs, connectTimeout: 2_000 })
+  readonly #agent = new Agent({
+    headersTimeout: requestTimeoutMs,
+    bodyTimeout: requestTimeoutMs,
+    connectTimeout: 2_000,
+  })
   readonly #run = randomUUID().slice(0, 8)
   #count = 0
   #stopped = true
@@ -180,7 +184,8 @@ interface Answer {
   readonly body: unknown
 }
 
-function bodyOf({ key, wish }: Entry) {
+/** @returns the body of the request for a job, which carries its key, so that the oracle finds it. */
+export function bodyOf({ key, wish }: Entry) {
   const { type, input, delayMs, priority } = wish
   return {
     type,

@@ -35,6 +35,7 @@ export class TrialContext {
   readonly faults: Record<string, number> = {}
   readonly #log: { at: Date; what: string }[] = []
   readonly #open: { stage: Stage; clients: Client[] }[] = []
+  readonly #afterwards: (() => Promise<void>)[] = []
 
   constructor(carrier: CarrierKind, random: Random) {
     this.carrier = carrier
@@ -91,9 +92,15 @@ export class TrialContext {
     return verdict
   }
 
+  /** Does something when the trial has ended and its stages are closed; the last first. */
+  afterwards(step: () => Promise<void>): void {
+    this.#afterwards.unshift(step)
+  }
+
   /** Ends everything. Stages of a trial that broke a promise leave their logs. */
   async close(): Promise<void> {
     for (const { stage } of this.#open) await stage.close(this.violations.length > 0)
+    for (const step of this.#afterwards) await step()
   }
 
   #tell(what: string): void {

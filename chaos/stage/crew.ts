@@ -46,7 +46,7 @@ export class Member {
     return this.#works
   }
 
-  /** Whether it is to be kept alive. */
+  /** Whether it is kept alive. */
   get wanted(): boolean {
     return this.#wanted
   }

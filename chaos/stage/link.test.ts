@@ -5,6 +5,7 @@ import { Link } from './link.ts'
 
 let server: Server
 let link: Link
+let original: string
 let client: Socket
 const received: string[] = []
 
@@ -19,11 +20,9 @@ beforeEach(async () => {
     })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const original = `tcp://127.0.0.1:${(server.address() as AddressInfo).port}`
+  original = `tcp://127.0.0.1:${(server.address() as AddressInfo).port}`
   link = await Link.to(original)
-  client = connect(Number(new URL(link.url(original)).port), '127.0.0.1')
-  client.on('error', () => {})
-  await once(client, 'connect')
+  client = await connected()
 })
 
 afterEach(async () => {
@@ -31,6 +30,17 @@ afterEach(async () => {
   await link.close()
   server.close()
 })
+
+async function connected(): Promise<Socket> {
+  const socket = connect(Number(new URL(link.url(original)).port), '127.0.0.1')
+  socket.on('error', () => {})
+  await once(socket, 'connect')
+  return socket
+}
+
+async function closing(socket: Socket): Promise<void> {
+  await new Promise<void>((resolve) => socket.once('close', () => resolve()))
+}
 
 async function ask(question: string): Promise<string> {
   client.write(question)
@@ -71,18 +81,47 @@ it('Over a mute link the server does what it is asked, and nobody is told until 
   expect(await answer).toBe('answer to b')
 })
 
+it('A link can freeze only those connections that begin with certain words', async () => {
+  await ask('greetings from a')
+  link.freeze('from b')
+  expect(await ask('b')).toBe('answer to b')
+  link.freeze('from a')
+  const answer = ask('c')
+  await roundTripBesideTheLink()
+  expect(received).toEqual(['greetings from a', 'b', 'beside'])
+  link.heal()
+  expect(await answer).toBe('answer to c')
+})
+
+it('A stranded connection passes nothing any more, while new ones are fine', async () => {
+  await ask('a')
+  link.strand()
+  client.write('b')
+  const stranded = client
+  client = await connected()
+  expect(await ask('c')).toBe('answer to c')
+  expect(received).toEqual(['a', 'c'])
+  stranded.destroy()
+})
+
 it('A severed link resets what is open and refuses what is new, until it is healed', async () => {
   await ask('a')
-  const closed = once(client, 'close')
+  const closed = closing(client)
   link.sever()
   await closed
+  const refused = connect(Number(new URL(link.url(original)).port), '127.0.0.1')
+  refused.on('error', () => {})
+  await closing(refused)
   link.heal()
+  client = await connected()
+  expect(await ask('b')).toBe('answer to b')
 })
 
 it('A link that drops what was frozen resets it', async () => {
   await ask('a')
   link.freeze()
-  const closed = once(client, 'close')
+  const closed = closing(client)
   link.heal(true)
   await closed
+  expect(link.connections).toBe(0)
 })

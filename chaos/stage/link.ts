@@ -4,6 +4,14 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 /** What may become of the bytes between a process and a server. */
 type Passage = 'open' | 'frozen' | 'mute'
 
+interface Rule {
+  readonly passage: Passage
+  /** Text in the first bytes of the connections that it is for. */
+  readonly only: string
+}
+
+const open: Rule = { passage: 'open', only: '' }
+
 /**
  * The network between processes and a server, which can be cut, frozen, made slow or half-open. Bytes are never lost within a
  * connection that lives on, as TCP never loses them.
@@ -12,7 +20,8 @@ export class Link {
   readonly #server: Server
   readonly #pairs = new Set<Pair>()
   #target: { host: string; port: number }
-  #passage: Passage = 'open'
+  /** What becomes of new connections. */
+  #rule: Rule = open
   #delayMs = 0
   #refuses = false
 
@@ -48,6 +57,11 @@ export class Link {
     return this.#pairs.size
   }
 
+  /** Whether one of its connections comes to the server from this port. */
+  comesFrom(port: number): boolean {
+    return [...this.#pairs].some((pair) => pair.port === port)
+  }
+
   /** Resets every connection, or so many of a hundred, chosen by `chosen`. */
   cut(chosen: () => boolean = () => true): void {
     for (const pair of this.#pairs) if (chosen()) pair.destroy()
@@ -59,14 +73,23 @@ export class Link {
     this.cut()
   }
 
-  /** No byte passes any more, and no connection is closed, until {@link heal}. */
-  freeze(): void {
-    this.#setPassage('frozen')
+  /**
+   * No byte passes any more, and no connection is closed, until {@link heal}.
+   *
+   * @param only those connections whose first bytes contain this text, as Postgres is told the name of an application.
+   */
+  freeze(only = ''): void {
+    this.#setRule({ passage: 'frozen', only })
   }
 
-  /** Requests pass, answers do not, until {@link heal}: what is asked for is done, and nobody is told. */
-  mute(): void {
-    this.#setPassage('mute')
+  /** Requests pass, answers do not, until {@link heal}: what is asked for is done, and nobody is told. @param only see {@link freeze}. */
+  mute(only = ''): void {
+    this.#setRule({ passage: 'mute', only })
+  }
+
+  /** The other end of what is open has vanished without a word; new connections are fine. @param only see {@link freeze}. */
+  strand(only = ''): void {
+    for (const pair of this.#pairs) if (pair.says(only)) pair.setPassage('frozen')
   }
 
   /** Every piece of data takes so many milliseconds more, in each direction. */
@@ -82,8 +105,11 @@ export class Link {
   heal(drop = false): void {
     this.#refuses = false
     this.#delayMs = 0
-    if (drop && this.#passage !== 'open') this.cut()
-    this.#setPassage('open')
+    this.#rule = open
+    for (const pair of this.#pairs) {
+      if (drop && pair.passage !== 'open') pair.destroy()
+      else pair.setPassage('open')
+    }
   }
 
   async close(): Promise<void> {
@@ -92,15 +118,20 @@ export class Link {
     await once(this.#server, 'close')
   }
 
-  #setPassage(passage: Passage): void {
-    this.#passage = passage
-    for (const pair of this.#pairs) pair.setPassage(passage)
+  #setRule(rule: Rule): void {
+    this.#rule = rule
+    for (const pair of this.#pairs) this.#judge(pair)
+  }
+
+  #judge(pair: Pair): void {
+    if (this.#rule.passage !== 'open' && pair.says(this.#rule.only)) pair.setPassage(this.#rule.passage)
   }
 
   #connect(client: Socket): void {
     if (this.#refuses) return void client.resetAndDestroy()
     const pair = new Pair(client, connect({ ...this.#target, allowHalfOpen: true }), () => this.#delayMs)
-    pair.setPassage(this.#passage)
+    this.#judge(pair)
+    client.once('data', () => this.#judge(pair))
     this.#pairs.add(pair)
     pair.onClosed(() => this.#pairs.delete(pair))
   }
@@ -111,6 +142,9 @@ class Pair {
   readonly #client: Socket
   readonly #server: Socket
   readonly #delayMs: () => number
+  #passage: Passage = 'open'
+  /** The first bytes of the client. */
+  #greeting = ''
 
   constructor(client: Socket, server: Socket, delayMs: () => number) {
     this.#client = client
@@ -120,11 +154,27 @@ class Pair {
       socket.setNoDelay(true)
       socket.on('error', () => this.destroy())
     }
+    client.once('data', (chunk: Buffer) => (this.#greeting = chunk.toString('latin1')))
     this.#pass(client, server)
     this.#pass(server, client)
   }
 
+  get passage(): Passage {
+    return this.#passage
+  }
+
+  /** Port of this end of the connection to the server. */
+  get port(): number | undefined {
+    return this.#server.localPort
+  }
+
+  /** Whether the first bytes contain a text; the empty one is in any. */
+  says(text: string): boolean {
+    return this.#greeting.includes(text)
+  }
+
   setPassage(passage: Passage): void {
+    this.#passage = passage
     if (passage === 'frozen') this.#client.pause()
     else this.#client.resume()
     if (passage === 'open') this.#server.resume()

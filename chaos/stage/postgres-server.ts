@@ -22,8 +22,9 @@ export class PostgresServer {
     process.once('exit', this.#onExit)
   }
 
-  static async start(settings: Record<string, string> = {}): Promise<PostgresServer> {
-    const home = await mkdtemp(join(tmpdir(), 'jobyard-chaos-'))
+  /** @param parent folder in which its data are kept. */
+  static async start(settings: Record<string, string> = {}, parent = tmpdir()): Promise<PostgresServer> {
+    const home = await mkdtemp(join(parent, 'jobyard-chaos-'))
     await chmod(home, 0o711)
     const all = { max_connections: '300', ...settings }
     const [running, pid] = await launch(home, all)
@@ -46,8 +47,14 @@ export class PostgresServer {
     await this.#running.stop()
   }
 
+  /** @returns false when it has given up, as it does when its disk is full. */
+  async runs(): Promise<boolean> {
+    return (await findPostmaster(this.#running.dataFolder)) !== undefined
+  }
+
   /** Starts it again. Resolves when it takes connections. */
   async up(): Promise<void> {
+    await this.#running.stop()
     const [running, pid] = await launch(this.#home, this.#settings)
     this.#running = running
     this.#pid = pid
@@ -88,6 +95,8 @@ async function launch(home: string, settings: Record<string, string>): Promise<[
 }
 
 async function childrenOf(pid: number): Promise<number[]> {
-  const { stdout } = await promisify(execFile)('ps', ['-o', 'pid=', '--ppid', String(pid)]).catch(() => ({ stdout: '' }))
+  const { stdout } = await promisify(execFile)('ps', ['-o', 'pid=', '--ppid', String(pid)]).catch(() => ({
+    stdout: '',
+  }))
   return stdout.split('\n').map(Number).filter(Boolean)
 }

@@ -1,8 +1,10 @@
+import { syncBuiltinESMExports } from 'node:module'
 import { performance } from 'node:perf_hooks'
+import timers from 'node:timers/promises'
 
 /*
  * Loaded into the processes of a trial before anything else, by `node --import`. It changes nothing of the platform: it turns the
- * process's clock, stands in its way when it is told to, and tells how much it holds.
+ * process's clock, makes handlers that sleep deaf to their signals, stands in its way when it is told to, and tells how much it holds.
  */
 
 /** What a puppet can be told. */
@@ -21,6 +23,7 @@ export interface Holdings {
 /** What this process believes the time to be ahead of the truth, in milliseconds. */
 let aheadMs = Number(process.env['CHAOS_CLOCK_OFFSET_MS'] ?? 0)
 turnClock()
+if (process.env['CHAOS_DEAF']) ignoreSignals()
 process.on('message', (message) => obey(message as Order))
 process.channel?.unref()
 
@@ -40,6 +43,13 @@ function measure(): Holdings {
   const { rss, heapUsed } = process.memoryUsage()
   const timers = resources.filter((name) => name === 'Timeout' || name === 'Immediate').length
   return { rss, heapUsed, resources: resources.length - timers, timers }
+}
+
+/** From now on whoever sleeps does so to the end. */
+function ignoreSignals(): void {
+  const sleep = timers.setTimeout
+  timers.setTimeout = (ms, value) => sleep(ms, value)
+  syncBuiltinESMExports()
 }
 
 /** Makes this process believe in {@link aheadMs}. */

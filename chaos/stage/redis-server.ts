@@ -7,6 +7,9 @@ import { Redis } from 'ioredis'
 /** Kept between starts, unless it is told to forget: an append-only file, written every second, as production has it. */
 const durable = ['--appendonly', 'yes', '--appendfsync', 'everysec']
 
+/** Hears what the server says, whatever its state. */
+const administrator = { maxRetriesPerRequest: 1, enableReadyCheck: false }
+
 /** A Redis of its own, which can be stopped, killed and started again with or without its data. */
 export class RedisServer {
   readonly #folder: string
@@ -29,12 +32,12 @@ export class RedisServer {
 
   /** Runs administrator's commands beside every link. */
   command(...words: readonly [string, ...string[]]): Promise<unknown> {
-    return this.#run(new Redis(this.url, { maxRetriesPerRequest: 1 }), words)
+    return this.#run(new Redis(this.url, administrator), words)
   }
 
   /** The same for a server that asks for a password. */
   commandAs(password: string, ...words: readonly [string, ...string[]]): Promise<unknown> {
-    return this.#run(new Redis(this.url, { maxRetriesPerRequest: 1, password }), words)
+    return this.#run(new Redis(this.url, { ...administrator, password }), words)
   }
 
   async #run(redis: Redis, [name, ...rest]: readonly [string, ...string[]]): Promise<unknown> {
@@ -60,13 +63,14 @@ export class RedisServer {
    * Starts it again at the same address.
    *
    * @param data what it finds: what it had, nothing, or what it had at the last {@link backUp}.
+   * @param args further arguments of this start.
    */
-  async up(data: 'kept' | 'none' | 'backup' = 'kept'): Promise<void> {
+  async up(data: 'kept' | 'none' | 'backup' = 'kept', args: readonly string[] = []): Promise<void> {
     if (data !== 'kept') await rm(this.#folder, { recursive: true, force: true })
     if (data === 'backup' && this.#backup !== undefined) await cp(this.#backup, this.#folder, { recursive: true })
     await mkdir(this.#folder, { recursive: true })
     const { port } = this.#running
-    this.#running = await startTestRedis({ port, args: ['--dir', this.#folder, ...durable] })
+    this.#running = await startTestRedis({ port, args: ['--dir', this.#folder, ...durable, ...args] })
   }
 
   /** Keeps a copy of its data as they are now. */

@@ -26,6 +26,8 @@ export interface StageOptions {
   readonly env?: Record<string, string>
   /** Further settings of Postgres. */
   readonly postgresSettings?: Record<string, string>
+  /** Folder in which Postgres keeps its data; that of temporary files when absent. */
+  readonly postgresFolder?: string
   /** Told of every process that ends. */
   readonly onDeath?: (line: string) => void
 }
@@ -50,9 +52,11 @@ export interface Stage {
   readonly folder: string
   /** Adds a process; start it. @param programs where they are not those of the stage. */
   enlist(role: Role, env?: Record<string, string>, programs?: Programs): Member
+  /** Adds a process with links of its own, so that it can be disturbed alone; start it. */
+  enlistApart(role: Role, env?: Record<string, string>): Promise<{ readonly member: Member; readonly links: Links }>
   /** @returns the URL of one of the APIs that work. */
   api(random: Random): string | undefined
-  /** Ends what was done to links and servers, and resolves when every process works. */
+  /** Ends what was done to links and servers, and resolves when every process works that is kept alive. */
   heal(): Promise<void>
   /** Starts Postgres again after it went down, and leads every link to it. */
   raisePostgres(): Promise<void>
@@ -69,7 +73,7 @@ const ownPrograms: Programs = {
 export async function openStage(options: StageOptions): Promise<Stage> {
   const { carrier, apis = 2, workers = 2, onDeath = () => {} } = options
   const folder = await mkdtemp(join(tmpdir(), 'jobyard-chaos-logs-'))
-  const postgres = await PostgresServer.start(options.postgresSettings)
+  const postgres = await PostgresServer.start(options.postgresSettings, options.postgresFolder)
   const redis = carrier === 'redis' ? await RedisServer.start() : undefined
   if (options.migrate ?? true) await migrateAll(postgres.url)
   const openLinks = async (): Promise<Links> => ({
@@ -77,10 +81,16 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     redis: redis && (await Link.to(redis.url)),
   })
   const links = { api: await openLinks(), workers: await openLinks() }
-  const everyLink = () => Object.values(links).flatMap((each) => [each.postgres, ...(each.redis ? [each.redis] : [])])
+  const apart: Links[] = []
+  const everyLink = () =>
+    [...Object.values(links), ...apart].flatMap((each) => [each.postgres, ...(each.redis ? [each.redis] : [])])
   const db = connect(postgres.url, { applicationName: 'chaos', statementTimeoutMs: 120_000 })
   const crew: Record<Role, Member[]> = { api: [], workers: [] }
 
+  const addressesOf = (own: Links) => ({
+    DATABASE_URL: own.postgres.url(postgres.url),
+    ...(redis && own.redis && { REDIS_URL: own.redis.url(redis.url) }),
+  })
   const enlist: Stage['enlist'] = (role, env = {}, programs = options.programs ?? ownPrograms) => {
     const name = `${role}-${crew[role].length + 1}`
     const member = new Member({
@@ -91,8 +101,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
       onDeath: (how) => onDeath(`${name} ended: ${how}`),
       env: {
         PATH: process.env['PATH'] ?? '',
-        DATABASE_URL: links[role].postgres.url(postgres.url),
-        ...(redis && { REDIS_URL: links[role].redis?.url(redis.url) }),
+        ...addressesOf(links[role]),
         JOBYARD_ADMIN_KEY: adminKey,
         JOBYARD_SECRET: adminKey,
         PORT: '0',
@@ -120,6 +129,11 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     db,
     folder,
     enlist,
+    enlistApart: async (role, env = {}) => {
+      const own = await openLinks()
+      apart.push(own)
+      return { member: enlist(role, { ...addressesOf(own), ...env }), links: own }
+    },
     api: (random) => {
       const urls = crew.api.flatMap(({ url }) => url ?? [])
       return urls.length > 0 ? random.pick(urls) : undefined
@@ -129,12 +143,15 @@ export async function openStage(options: StageOptions): Promise<Stage> {
       for (const member of members()) member.signal('SIGCONT')
       redis?.signal('SIGCONT')
       await postgres.signalAll('SIGCONT')
-      const wanted = members().filter((member) => member.wanted)
-      await Promise.all(wanted.map((member) => member.working()))
+      await Promise.all(
+        members()
+          .filter(({ wanted }) => wanted)
+          .map((member) => member.working()),
+      )
     },
     raisePostgres: async () => {
       await postgres.up()
-      for (const each of Object.values(links)) each.postgres.retarget(postgres.url)
+      for (const each of [...Object.values(links), ...apart]) each.postgres.retarget(postgres.url)
     },
     close: async (keepLogs = false) => {
       await Promise.all(members().map((member) => member.retire('SIGKILL')))

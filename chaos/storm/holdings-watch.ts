@@ -15,7 +15,9 @@ export class HoldingsWatch {
   }
 
   start(): void {
-    this.#timer = setInterval(() => (this.#sampling = this.#sample()), everyMs)
+    this.#timer = setInterval(() => {
+      this.#sampling = this.#sample()
+    }, everyMs)
   }
 
   async stop(): Promise<void> {

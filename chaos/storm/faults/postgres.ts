@@ -10,18 +10,16 @@ const beyondStatementMs = 12_000
 
 /** What may happen to Postgres. */
 export const postgresFaults: readonly Fault[] = [
-  ...(['fast', 'immediate', 'kill'] as const).map(
-    (how): Fault => ({
-      name: `Postgres restarted (${how})`,
-      inject: async (stage, random) => {
-        const ms = random.int(0, 3_000)
-        await stage.postgres.down(how)
-        await delay(ms)
-        await stage.raisePostgres()
-        return `after ${ms} ms`
-      },
-    }),
-  ),
+  ...(['fast', 'immediate', 'kill'] as const).map((how): Fault => ({
+    name: `Postgres restarted (${how})`,
+    inject: async (stage, random) => {
+      const ms = random.int(0, 3_000)
+      await stage.postgres.down(how)
+      await delay(ms)
+      await stage.raisePostgres()
+      return `after ${ms} ms`
+    },
+  })),
   {
     name: 'Postgres stopped and continued',
     inject: (stage, random) => freeze(stage, random.int(500, 4_000)),

@@ -1,0 +1,63 @@
+import { connect as connectTo, type Socket } from 'node:net'
+import postgres from 'postgres'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openRecord, type TestRecord } from '../testing/record.ts'
+
+let record: TestRecord
+beforeAll(async () => {
+  record = await openRecord()
+})
+afterAll(() => record.close())
+
+/** A client of one connection, and the sockets that it makes. */
+function openClient(onSocket: (socket: Socket) => void = () => {}) {
+  const { hostname, port } = new URL(record.url)
+  const sockets: Socket[] = []
+  const socket = () => {
+    const made = connectTo(Number(port), hostname)
+    sockets.push(made)
+    onSocket(made)
+    return made
+  }
+  const options = { max: 1, connect_timeout: 3, socket }
+  return { sql: postgres(record.url, options), sockets }
+}
+
+/** What the driver does of itself when a connection is lost, and what scripts/patch-driver.mjs mends. */
+describe('When a connection is lost', () => {
+  it('a statement that came too late to be sent fails, and is not answered with nothing', async () => {
+    const { sql, sockets } = openClient()
+    await sql`select 1`
+    const late = Promise.withResolvers<unknown>()
+    sockets[0]?.on('error', () => void sql`select 2 as n`.then(late.resolve, late.reject))
+    sockets[0]?.destroy(new Error('reset'))
+    await expect(late.promise).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' })
+    expect(await sql`select 3 as n`).toMatchObject([{ n: 3 }])
+    await sql.end()
+  })
+
+  it('the next one takes its place although something was about to be written', async () => {
+    const { sql, sockets } = openClient()
+    await sql`select 1`
+    const lost = sql`select 2 as n`.execute()
+    sockets[0]?.destroy()
+    await expect(lost).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' })
+    expect(await sql`select 3 as n`).toMatchObject([{ n: 3 }])
+    await sql.end()
+  })
+
+  it('while it reads the types of arrays, only the statement that needed it fails', async () => {
+    let cuts = 1
+    const { sql } = openClient((socket) => {
+      const write: (chunk: Buffer) => boolean = socket.write.bind(socket)
+      socket.write = (chunk: Buffer) => {
+        if (!String(chunk).includes('pg_catalog.pg_type') || cuts-- <= 0) return write(chunk)
+        socket.destroy(new Error('reset'))
+        return false
+      }
+    })
+    await expect(sql`select 1`).rejects.toThrow('reset')
+    expect(await sql`select 2 as n`).toMatchObject([{ n: 2 }])
+    await sql.end()
+  })
+})
