@@ -7,6 +7,7 @@ import type { Part, Report } from './report.ts'
 
 const parts: Record<PartName, () => Promise<Part>> = {
   storm: async () => (await import('./storm/storm.ts')).storm,
+  rows: async () => (await import('./rows/rows.ts')).rows,
 }
 
 async function main(): Promise<void> {
