@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { adminKey } from '@jobyard/testing/platform'
+import { call } from './call.ts'
 
 /** One job to submit. */
 export interface Submission {
@@ -24,14 +24,12 @@ export interface JobView {
   readonly finishedAt?: string
 }
 
-/** An answer of the API. */
-export interface Answer<Body> {
+/** An answer that came. */
+interface Answered<Body> {
   readonly status: number
   readonly body: Body
 }
 
-/** Time after which a request is given up, in milliseconds. */
-const requestTimeoutMs = 30_000
 const pollEveryMs = 50
 /** Jobs that one request may carry. */
 const largestBatch = 1_000
@@ -71,7 +69,7 @@ export class Caller {
   }
 
   /** Asks for a cancellation. @returns the answer, whatever it is. */
-  cancel(id: string): Promise<Answer<{ status: string; detail?: string }>> {
+  cancel(id: string): Promise<Answered<{ status: string; detail?: string }>> {
     return this.#call('POST', `/v1/jobs/${id}/cancel`)
   }
 
@@ -94,18 +92,9 @@ export class Caller {
     return views
   }
 
-  async #call<Body>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Answer<Body>> {
-    const url = this.#api()
-    if (url === undefined) throw new Error('No API works')
-    const answer = await fetch(url + path, {
-      method,
-      signal: AbortSignal.timeout(requestTimeoutMs),
-      headers: {
-        authorization: `Bearer ${adminKey}`,
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-      },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    })
-    return { status: answer.status, body: (await answer.json()) as Body }
+  async #call<Body>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Answered<Body>> {
+    const answer = await call(this.#api(), path, { method, body })
+    if (!answer) throw new Error(`Nobody answered ${method} ${path}`)
+    return { status: answer.status, body: answer.body as Body }
   }
 }
