@@ -103,8 +103,8 @@ export function decide(job: ClaimedJob, ended: AttemptOutcome, policy: RetryPoli
 }
 
 /** If a commit landed, this settlement finds the job ended and changes nothing; if not, the job runs again, at no cost. */
-export function retryAfterLostConnection({ id, epoch }: ClaimedJob): Settlement {
-  const error = { reason: 'connection_lost', message: 'The connection to Postgres was lost in ctx.transaction.' }
+export function retryAfterInterruption({ id, epoch }: ClaimedJob): Settlement {
+  const error = { reason: 'transaction_interrupted', message: 'Postgres was lost, or had trouble, in ctx.transaction.' }
   return { id, epoch, outcome: 'snoozed', status: 'retrying', delayMs: 0, error }
 }
 

@@ -6,7 +6,7 @@ import { logAttempt } from './attempt-log.ts'
 import type { HandlerContext, JobHandler } from './define-handler.ts'
 import { parseInput, serializeOutput } from './handler-io.ts'
 import { HandlerTransaction } from './handler-transaction.ts'
-import { decide, outcomeOfAbort, outcomeOfThrown, retryAfterLostConnection, type AttemptOutcome } from './outcome.ts'
+import { decide, outcomeOfAbort, outcomeOfThrown, retryAfterInterruption, type AttemptOutcome } from './outcome.ts'
 import type { Ownership, Run } from './ownership.ts'
 import type { ProgressReports } from './progress-reports.ts'
 import { RunContext } from './run-context.ts'
@@ -114,8 +114,8 @@ async function settle(
   if (tx.settled) return 'completed'
   if (!ended) return run.abortCause ?? 'lost'
   const policy = handler?.contract.retry ?? defaultRetryPolicy
-  const interrupted = tx.unknown && ended.outcome === 'failed'
-  const settlement = interrupted ? retryAfterLostConnection(run.job) : decide(run.job, ended, policy)
+  const interrupted = tx.interrupted && ended.outcome === 'failed'
+  const settlement = interrupted ? retryAfterInterruption(run.job) : decide(run.job, ended, policy)
   const settled = await deps.settlements.settle(settlement)
   return settled?.status ?? (tx.settled || tx.unknown ? 'completed' : 'fenced')
 }

@@ -4,7 +4,7 @@ import { BatchTransaction, type TransactionJob } from './batch-transaction.ts'
 import { logAttempt } from './attempt-log.ts'
 import type { BatchContext, BatchHandler } from './define-handler.ts'
 import { parseInput } from './handler-io.ts'
-import { decide, outcomeOfAbort, outcomeOfThrown, retryAfterLostConnection, type AttemptOutcome } from './outcome.ts'
+import { decide, outcomeOfAbort, outcomeOfThrown, retryAfterInterruption, type AttemptOutcome } from './outcome.ts'
 import { JobAbortedError, type Run } from './ownership.ts'
 import type { AttemptDependencies } from './run-attempt.ts'
 import { RunContext } from './run-context.ts'
@@ -173,7 +173,7 @@ class RunningBatch {
   }
 
   #decide(run: Run, ended: AttemptOutcome): Settlement {
-    if (this.#tx.unknown && ended.outcome === 'failed') return retryAfterLostConnection(run.job)
+    if (this.#tx.interrupted && ended.outcome === 'failed') return retryAfterInterruption(run.job)
     return decide(run.job, ended, this.#handler.contract.retry)
   }
 
