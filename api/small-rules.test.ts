@@ -65,5 +65,7 @@ it.each([
   ['a value that cannot be stored', '22021', 422],
   ['a mistake of ours', '42703', 500],
 ])('To %s (%s) the answer is %i', (_what, code, status) => {
-  expect(problemOf(Object.assign(new Error('injected'), { code })).status).toBe(status)
+  const error = Object.assign(new Error('injected'), { code })
+  expect(problemOf(error).status).toBe(status)
+  expect(problemOf(new Error('of the query builder', { cause: error })).status).toBe(status)
 })

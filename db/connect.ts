@@ -130,7 +130,8 @@ export function isConnectionError(error: unknown): boolean {
   return connectionErrorCodes.has(code) || /^(08|57P)/.test(code)
 }
 
-/** @returns the SQLSTATE or the socket's error code, or an empty string. */
+/** @returns the SQLSTATE or the socket's error code, of the error or of what has caused it, or an empty string. */
 export function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+  if (!(error instanceof Error)) return ''
+  return 'code' in error && typeof error.code === 'string' ? error.code : errorCode(error.cause)
 }
