@@ -120,13 +120,22 @@ export function isRowError(error: unknown): boolean {
   return /^(22|23|54)/.test(errorCode(error))
 }
 
+/**
+ * Tells trouble of the server from what is wrong with a statement, which may succeed later: a conflict with others, no room, a
+ * server that stops or is no primary any more. A statement that took too long is not meant.
+ */
+export function isServerTrouble(error: unknown): boolean {
+  return /^(08|25006|40|53|57P|58)/.test(errorCode(error))
+}
+
 /** Tells that the connection failed, so that nothing is known about what was under way on it. */
 export function isConnectionError(error: unknown): boolean {
   const code = errorCode(error)
   return connectionErrorCodes.has(code) || /^(08|57P)/.test(code)
 }
 
-/** @returns the SQLSTATE or the socket's error code, or an empty string. */
+/** @returns the SQLSTATE or the socket's error code, of the error or of what has caused it, or an empty string. */
 export function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+  if (!(error instanceof Error)) return ''
+  return 'code' in error && typeof error.code === 'string' ? error.code : errorCode(error.cause)
 }

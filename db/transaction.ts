@@ -12,15 +12,6 @@ export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError'
 }
 
-/** Codes of errors with which Postgres rolls a transaction back for reasons of its own: serialization, deadlock, resources, shutdown. */
-const interruptions = /^(40|53|57P|08|55P03)/
-
-/** Tells that a transaction did not fail by what it did: the same one may succeed when it is tried again. */
-export function isInterruption(error: unknown): boolean {
-  if (error instanceof CommitUnknownError || error instanceof ConnectionLostError) return true
-  return error instanceof Error && 'code' in error && interruptions.test(String(error.code))
-}
-
 /** Makes a client of one connection, and tells when that connection is closed. */
 export type OpenClient = (onClose: () => void) => postgres.Sql
 

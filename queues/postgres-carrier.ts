@@ -58,6 +58,8 @@ export class PostgresCarrier implements CarrierBackend {
     })
     this.#pool.setMaxListeners(0)
     this.#pool.on('error', onError)
+    // BullMQ borrows connections to make itself ready, and does not listen to them: one that is lost then would end the process.
+    this.#pool.on('connect', (client) => client.on('error', onError))
   }
 
   createQueue(name: string, options: Parameters<CarrierBackend['createQueue']>[1]): TicketQueue {

@@ -1,11 +1,12 @@
 import type { Sql } from '@jobyard/db/connect'
 import { lockRuns } from '@jobyard/db/lock-runs'
 import { settleAttempts } from '@jobyard/db/settle'
-import { isInterruption, type TransactionPool } from '@jobyard/db/transaction'
+import type { TransactionPool } from '@jobyard/db/transaction'
 import type { Contract } from '@jobyard/queues/define-job'
 import { checkAnswers, outcomeOfAnswer } from './batch-answers.ts'
 import type { BatchAnswers, BatchedJob } from './define-handler.ts'
 import { FencedError } from './handler-transaction.ts'
+import { interruptionBy, unlessInterrupted } from './interruption.ts'
 import { BatchAnswerError, decide, type AttemptOutcome } from './outcome.ts'
 import type { Run } from './ownership.ts'
 
@@ -29,7 +30,7 @@ export class BatchTransaction {
   readonly #signal: AbortSignal
   readonly #settled = new Map<string, SettledInTransaction>()
   readonly #over = Promise.withResolvers<void>()
-  #state: 'unused' | 'waiting' | 'open' | 'rolled back' | 'settled' | 'interrupted' = 'unused'
+  #state: 'unused' | 'waiting' | 'open' | 'rolled back' | 'settled' | 'interrupted' | 'unknown' = 'unused'
 
   /** @param signal ends the transaction, and with it the locks on its jobs. */
   constructor(pool: TransactionPool, contract: Contract, signal: AbortSignal) {
@@ -44,9 +45,14 @@ export class BatchTransaction {
     return this.#state === 'settled' ? this.#settled : undefined
   }
 
-  /** Whether Postgres gave it up or its connection was lost; then only the record can tell what happened. */
+  /** Whether the connection was lost, so that only the record can tell what happened. */
+  get unknown(): boolean {
+    return this.#state === 'unknown'
+  }
+
+  /** Whether Postgres is to blame that it came to nothing, as far as is known. */
   get interrupted(): boolean {
-    return this.#state === 'interrupted'
+    return this.unknown || this.#state === 'interrupted'
   }
 
   /** Resolves when this transaction locks no job: a settlement would wait for the lock, and others with it. */
@@ -70,7 +76,7 @@ export class BatchTransaction {
       this.#state = 'settled'
       return answers
     } catch (error) {
-      this.#state = isInterruption(error) ? 'interrupted' : 'rolled back'
+      this.#state = interruptionBy(error) ?? 'rolled back'
       throw error
     } finally {
       this.#over.resolve()
@@ -80,13 +86,15 @@ export class BatchTransaction {
   async #settle(sql: Sql, jobs: readonly TransactionJob[], work: Work): Promise<BatchAnswers> {
     this.#state = 'open'
     const runs = jobs.map(({ run }) => run.job)
-    const owned = await lockRuns(sql, runs, Math.max(1, ...runs.map(({ timeoutMs }) => timeoutMs)))
+    const idleMs = Math.max(1, ...runs.map(({ timeoutMs }) => timeoutMs))
+    const owned = await unlessInterrupted(lockRuns(sql, runs, idleMs))
     const kept = Object.freeze(jobs.filter(({ jobId }) => owned.has(jobId)))
     if (kept.length === 0) throw new FencedError('No job of the batch is owned any more; nothing was written')
     const answers = checkAnswers(await work(sql, kept), kept.length)
     const attempts = kept.map(({ run }, index) => ({ run, ended: this.#outcomeOf(run, answers[index]) }))
     const settlements = attempts.map(({ run, ended }) => decide(run.job, ended, this.#contract.retry))
-    const statuses = new Map((await settleAttempts(sql, settlements)).map(({ id, status }) => [id, status]))
+    const settled = await unlessInterrupted(settleAttempts(sql, settlements))
+    const statuses = new Map(settled.map(({ id, status }) => [id, status]))
     for (const { run, ended } of attempts) {
       const { id } = run.job
       this.#settled.set(id, { ended, status: statuses.get(id) ?? 'fenced' })

@@ -1,7 +1,8 @@
 import type { Sql } from '@jobyard/db/connect'
 import { endIfIdle } from '@jobyard/db/lock-runs'
 import { settleAttempts } from '@jobyard/db/settle'
-import { isInterruption, type TransactionPool } from '@jobyard/db/transaction'
+import type { TransactionPool } from '@jobyard/db/transaction'
+import { interruptionBy, unlessInterrupted } from './interruption.ts'
 import type { Run } from './ownership.ts'
 
 /** Thrown out of `ctx.transaction` when the attempt no longer owns its job: nothing was written. */
@@ -17,7 +18,7 @@ export class HandlerTransaction {
   readonly #pool: TransactionPool
   readonly #run: Run
   readonly #serialize: (output: unknown) => string
-  #state: 'unused' | 'open' | 'settled' | 'interrupted' = 'unused'
+  #state: 'unused' | 'open' | 'settled' | 'interrupted' | 'unknown' = 'unused'
 
   /** @param serialize checks an output and turns it into JSON text. */
   constructor(pool: TransactionPool, run: Run, serialize: (output: unknown) => string) {
@@ -31,9 +32,14 @@ export class HandlerTransaction {
     return this.#state === 'settled'
   }
 
-  /** Whether Postgres gave it up or its connection was lost; then only the record can tell what happened. */
+  /** Whether the connection was lost, so that only the record can tell what happened. */
+  get unknown(): boolean {
+    return this.#state === 'unknown'
+  }
+
+  /** Whether Postgres is to blame that it came to nothing, as far as is known. */
   get interrupted(): boolean {
-    return this.#state === 'interrupted'
+    return this.unknown || this.#state === 'interrupted'
   }
 
   /**
@@ -54,7 +60,7 @@ export class HandlerTransaction {
       this.#state = 'settled'
       return output
     } catch (error) {
-      if (isInterruption(error)) this.#state = 'interrupted'
+      this.#state = interruptionBy(error) ?? this.#state
       throw error
     }
   }
@@ -62,10 +68,12 @@ export class HandlerTransaction {
   async #settle(sql: Sql, output: unknown): Promise<void> {
     const { id, epoch } = this.#run.job
     const text = this.#serialize(output)
-    const [, settled] = await Promise.all([
-      endIfIdle(sql, commitWithinMs),
-      settleAttempts(sql, [{ id, epoch, outcome: 'completed', status: 'completed', output: text }]),
-    ])
+    const [, settled] = await unlessInterrupted(
+      Promise.all([
+        endIfIdle(sql, commitWithinMs),
+        settleAttempts(sql, [{ id, epoch, outcome: 'completed', status: 'completed', output: text }]),
+      ]),
+    )
     if (settled.length === 0)
       throw new FencedError(`Job ${id} is no longer owned by attempt ${epoch}; nothing was written`)
   }

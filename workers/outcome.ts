@@ -104,7 +104,7 @@ export function decide(job: ClaimedJob, ended: AttemptOutcome, policy: RetryPoli
 
 /** If a commit landed, this settlement finds the job ended and changes nothing; if not, the job runs again, at no cost. */
 export function retryAfterInterruption({ id, epoch }: ClaimedJob): Settlement {
-  const error = { reason: 'interrupted', message: 'Postgres gave up ctx.transaction, or its connection was lost.' }
+  const error = { reason: 'transaction_interrupted', message: 'Postgres was lost, or had trouble, in ctx.transaction.' }
   return { id, epoch, outcome: 'snoozed', status: 'retrying', delayMs: 0, error }
 }
 

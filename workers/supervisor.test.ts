@@ -228,6 +228,38 @@ describeOnBothCarriers('A platform', (kind) => {
       expect(await run('tx smtp', { maxAttempts: 1 })).toMatchObject({ status: 'failed', attemptsMade: 1 })
     })
 
+    it.each([
+      ['is a conflict with others', '40001', 1],
+      ['is full', '53100', 1],
+      ['is no primary any more', '25006', 1],
+      ['refuses what the handler writes', '23505', 2],
+      ['finds a statement of the handler too slow', '57014', 2],
+    ])('when Postgres %s (%s), makes %i attempts', async (what, code, attemptsMade) => {
+      const fail = `do $$ begin raise exception using errcode = '${code}'; end $$`
+      script(
+        name(`tx ${what}`),
+        (ctx) => ctx.transaction(async (sql) => sql.unsafe(fail)),
+        (ctx) => ctx.transaction(async (sql) => sql`insert into marks values (${ctx.jobId})`.then(() => 'written')),
+      )
+      const job = await run(`tx ${what}`)
+      expect(job).toMatchObject({ status: 'completed', output: 'written', attemptsMade })
+      expect(await marks(job.id)).toBe(1)
+    })
+
+    it.each([
+      ['cannot settle', 'alter table outbox rename to elsewhere', 1],
+      ['is not told that a statement had failed', 'select 1/0', 2],
+    ])('when Postgres %s, makes as many attempts as handlers are to blame for', async (what, spoils, attemptsMade) => {
+      script(
+        name(`tx ${what}`),
+        (ctx) => ctx.transaction(async (sql) => sql.unsafe(spoils).catch(() => {})),
+        (ctx) => ctx.transaction(async (sql) => sql`insert into marks values (${ctx.jobId})`.then(() => 'written')),
+      )
+      const job = await run(`tx ${what}`)
+      expect(job).toMatchObject({ status: 'completed', output: 'written', attemptsMade })
+      expect(await events(job.id)).toEqual(['job.completed'])
+    })
+
     it('is ended with its attempt, so that it blocks nobody', async () => {
       script(
         name('tx hangs'),

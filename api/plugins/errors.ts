@@ -1,4 +1,4 @@
-import { errorCode, isConnectionError, isRowError } from '@jobyard/db/connect'
+import { errorCode, isConnectionError, isRowError, isServerTrouble } from '@jobyard/db/connect'
 import { DeadlineError } from '@jobyard/queues/deadline'
 import { OverloadedError } from '@jobyard/queues/errors'
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
@@ -93,7 +93,8 @@ function ofFramework(code: string, error: unknown): Problem | undefined {
 
 function ofDatabase(code: string, error: unknown): Problem | undefined {
   if (isRowError(error)) return invalid([{ path: '', message: 'Postgres cannot store this value' }])
-  if (isConnectionError(error) || error instanceof DeadlineError || /^(53|57|40)/.test(code)) {
+  const gaveUp = error instanceof DeadlineError || /^5[57]/.test(code)
+  if (gaveUp || isConnectionError(error) || isServerTrouble(error)) {
     return unavailable(
       'The database did not answer, so it is unknown whether the request was carried out. Repeat it with the same Idempotency-Key.',
     )
