@@ -32,6 +32,33 @@ it('lets an outcome that cannot be stored fail alone, whatever the reason', asyn
   expect(await settlements.settle(failed)).toMatchObject({ status: 'failed' })
 })
 
+it.each([
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EMFILE',
+  '28P01',
+  '3D000',
+  '42501',
+  '53300',
+  '55000',
+  'XX000',
+  'a code of next year',
+  undefined,
+])('repeats a settlement that failed with %s: an outcome is never to blame for it', async (code) => {
+  let failures = 1
+  const unsteady = new Proxy(record.sql, {
+    apply: (sql, _self, args: unknown[]) => {
+      if (failures-- > 0) throw Object.assign(new Error('not now'), code && { code })
+      return Reflect.apply(sql, undefined, args) as unknown
+    },
+  })
+  const settlements = new Settlements(unsteady, pino({ level: 'silent' }))
+  const id = await record.addJob()
+  await claimJobs(record.sql, worker, [id])
+  await settlements.settle({ id, epoch: 1, outcome: 'completed', status: 'completed', output: '1' })
+  expect(await record.job(id)).toMatchObject({ status: 'completed', output: 1 })
+})
+
 it('loses no outcome when its connections are cut', async () => {
   const db = connect(record.url, { applicationName: 'victim' })
   const settlements = new Settlements(db.sql, pino({ level: 'silent' }))

@@ -1,6 +1,6 @@
-import { errorCode, isConnectionError, type Database } from '@jobyard/db/connect'
+import { errorCode, isRowError, type Database } from '@jobyard/db/connect'
 import { settleAttempts, type Settled, type Settlement } from '@jobyard/db/settle'
-import { DeadlineError, withDeadline } from '@jobyard/queues/deadline'
+import { withDeadline } from '@jobyard/queues/deadline'
 import { groupCommitSpacingMs, MicroBatch } from '@jobyard/queues/micro-batch'
 import type { Logger } from 'pino'
 import { pause } from './service.ts'
@@ -73,7 +73,7 @@ export class Settlements {
         const settled = new Map(rows.map((row) => [`${row.id} ${row.epoch}`, row]))
         return batch.map(({ id, epoch }) => settled.get(`${id} ${epoch}`))
       } catch (error) {
-        if (!mayPass(error, batch.length)) throw error
+        if (cannotSucceed(batch, error)) throw error
         if (failures === 0)
           this.#log.warn({ err: error, jobs: batch.length }, 'Settling failed, and is repeated until Postgres answers')
         await pause(repeatAfterMs)
@@ -82,12 +82,20 @@ export class Settlements {
   }
 }
 
-/** Tells trouble that goes by itself from a batch that can never be settled as it is, which is split. */
-function mayPass(error: unknown, size: number): boolean {
-  const code = errorCode(error)
-  const tooSlow = code === '57014'
-  if (tooSlow) return size === 1
-  return error instanceof DeadlineError || isConnectionError(error) || /^(25|40|53|55|57|58)/.test(code)
+/** Tells a batch that can never be settled as it is, which is split, from trouble that goes by itself, whatever it is. */
+function cannotSucceed(batch: readonly Settlement[], error: unknown): boolean {
+  const tooSlow = errorCode(error) === '57014' && batch.length > 1
+  return tooSlow || isRowError(error) || !batch.every(isSerializable)
+}
+
+/** Whether it can be written down at all: reasons come from handlers. */
+function isSerializable({ error }: Settlement): boolean {
+  try {
+    JSON.stringify(error)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function notStorable({ id, epoch }: Settlement, cause: unknown): Settlement {
