@@ -14,6 +14,7 @@ import type { Handler } from './define-handler.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { JobWorker } from './job-worker.ts'
 import { Ownership } from './ownership.ts'
+import { OwnershipCheck } from './ownership-check.ts'
 import { ProbeJudge } from './probe-judge.ts'
 import { ProgressReports } from './progress-reports.ts'
 import { Pruner, type Retention } from './pruner.ts'
@@ -51,6 +52,8 @@ export interface Workers {
 
 const defaultLeaseMs = 10_000
 const beatsPerLease = 5
+/** Connections of the heart's own, so that it queues behind no other statement: one, and one more should that fall silent. */
+const heartConnections = 2
 /** Time that each of the last steps of a stop may take, in milliseconds: one of them sends tickets. */
 const lastStepMs = sendDeadlineMs + 1_000
 /** Time that aborted handlers get to clean up before their jobs go back to the queue, in milliseconds. */
@@ -67,6 +70,11 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const queues = options.queues ?? [...new Set(contracts.map(({ queue }) => queue))]
   const db = connect(options.databaseUrl, { applicationName: 'jobyard-workers' })
   const { sql } = db
+  const heartDb = connect(options.databaseUrl, {
+    applicationName: 'jobyard-heartbeat',
+    max: heartConnections,
+    statementTimeoutMs: leaseMs / 2,
+  })
   const tickets = new TicketSender(carrier, {
     contracts,
     onLost: logLostTickets(log),
@@ -80,9 +88,10 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
 
   await ensureQueues(sql, queues)
   const describe = { host: hostname(), pid: process.pid, queues, concurrency }
-  const heartbeat = new Heartbeat({ sql, ownership, tickets, describe, leaseMs, log })
+  const heartbeat = new Heartbeat({ sql: heartDb.sql, ownership, describe, leaseMs, log })
   await heartbeat.register()
 
+  const check = new OwnershipCheck({ sql, ownership, tickets, answerWithinMs: leaseMs / 2, log })
   const reconciler = new Reconciler({ sql, carrier, tickets, queues, leaseMs, log })
   const suspects = new Suspects({ sql, ownership, queues, runAttempt: (run) => attempts.execute([run]) })
   const ticker = new Ticker(sql, tickets)
@@ -91,8 +100,11 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const every = (everyMs: number, name: string, runOnce: () => Promise<boolean | void>) =>
     new Loop({ name, everyMs, runOnce, log })
   const beatMs = leaseMs / beatsPerLease
-  const heart = every(beatMs, 'heartbeat', () => heartbeat.runOnce())
-  const reports = every(250, 'progress', () => progress.runOnce())
+  const vitals = [
+    every(beatMs, 'heartbeat', () => heartbeat.runOnce()),
+    every(beatMs, 'ownership check', () => check.runOnce()),
+    every(250, 'progress', () => progress.runOnce()),
+  ]
   const upkeep = [
     every(500, 'ticker', () => ticker.runOnce()),
     every(1_000, 'suspects', () => suspects.runOnce()),
@@ -109,7 +121,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     const batchSize = batchSizeOf(queue)
     return new JobWorker({ queue, concurrency, batchSize, carrier, claims, tickets, probes, attempts, log })
   })
-  for (const service of [heart, reports, ...upkeep, ...jobWorkers]) service.start()
+  for (const service of [...vitals, ...upkeep, ...jobWorkers]) service.start()
   log.info({ workerId: ownership.workerId, queues, concurrency, carrier: carrier.kind }, 'workers are up')
 
   const hurried = new AbortController()
@@ -130,11 +142,11 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
       )
     await last('The last fetches', nothingNew)
     await last('The last settlements', settlements.drained())
-    await last('The last heartbeat', Promise.all([heart.stop(), reports.stop()]))
+    await last('The last heartbeat', Promise.all(vitals.map((service) => service.stop())))
     const handedOver = await last('Handing back', handBackEverything())
     await last('Sending the last tickets', sendLast(handedOver ?? []))
     await carrier.close() // after the tickets of the jobs that went back
-    await last('Closing the database', db.close())
+    await last('Closing the database', Promise.all([db.close(), heartDb.close()]))
     log.info({ handedBack }, 'workers are down')
   }
 

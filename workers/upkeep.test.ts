@@ -6,6 +6,7 @@ import { setPaused } from '@jobyard/db/queue-rows'
 import { settleAttempts } from '@jobyard/db/settle'
 import { deleteWorker, readBeats } from '@jobyard/db/worker-rows'
 import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
+import { DeadlineError } from '@jobyard/queues/deadline'
 import { TicketSender } from '@jobyard/queues/tickets'
 import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -14,6 +15,7 @@ import { startTcpProxy } from '../testing/tcp-proxy.ts'
 import { Claims } from './claims.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { Ownership, type Run } from './ownership.ts'
+import { OwnershipCheck } from './ownership-check.ts'
 import { ProbeJudge } from './probe-judge.ts'
 import { Pruner } from './pruner.ts'
 import { Reconciler } from './reconciler.ts'
@@ -40,16 +42,11 @@ afterAll(async () => {
 /** A worker process's memory, entered in the record. */
 async function process(sql = record.sql) {
   const ownership = new Ownership()
-  const heartbeat = new Heartbeat({
-    sql,
-    ownership,
-    tickets,
-    describe: { host: 'test', pid: 1, queues, concurrency: 1 },
-    leaseMs,
-    log,
-  })
+  const describe = { host: 'test', pid: 1, queues, concurrency: 1 }
+  const heartbeat = new Heartbeat({ sql, ownership, describe, leaseMs, log })
+  const check = new OwnershipCheck({ sql, ownership, tickets, answerWithinMs: leaseMs / 2, log })
   await heartbeat.register()
-  return { ownership, heartbeat, claims: new Claims(sql, ownership, log) }
+  return { ownership, heartbeat, check, claims: new Claims(sql, ownership, log) }
 }
 const ticketsSent = async () =>
   (await record.sql<{ ids: string[] }[]>`select data->'ids' as ids from bullmq.job where data ? 'ids'`).flatMap(
@@ -75,40 +72,6 @@ describe('The heartbeat', () => {
     expect((await readBeats(record.sql)).map(({ id }) => id)).toEqual([ownership.workerId])
   })
 
-  it('deletes claims of which no job runs any more, and no others', async () => {
-    const { ownership, heartbeat, claims } = await process()
-    const [ended, running] = [await record.addJob(), await record.addJob()]
-    await claims.claim([ended])
-    await claims.claim([running])
-    await settleAttempts(record.sql, [{ id: ended, epoch: 1, outcome: 'completed', status: 'completed', output: '1' }])
-    await heartbeat.runOnce()
-    expect(await record.sql`select worker_id, job_ids from claims`).toEqual([
-      { workerId: ownership.workerId, jobIds: [running] },
-    ])
-  })
-
-  it('gives back claims whose answer was lost, with a new ticket', async () => {
-    const { ownership, heartbeat } = await process()
-    const id = await record.addJob()
-    await claimJobs(record.sql, ownership.workerId, [id])
-    await heartbeat.runOnce()
-    expect(await record.job(id)).toMatchObject({ status: 'queued', crashes: 0, attemptsMade: 0 })
-    expect(await ticketsSent()).toContain(id)
-  })
-
-  it('leaves claims alone that are known, or whose answer is still awaited', async () => {
-    const { ownership, heartbeat, claims } = await process()
-    const [known, awaited] = [await record.addJob(), await record.addJob()]
-    await claims.claim([known])
-    const answered = ownership.awaitClaim([awaited])
-    await claimJobs(record.sql, ownership.workerId, [awaited])
-    await heartbeat.runOnce()
-    expect([(await record.job(known)).status, (await record.job(awaited)).status]).toEqual(['running', 'running'])
-    answered()
-    await heartbeat.runOnce()
-    expect([(await record.job(known)).status, (await record.job(awaited)).status]).toEqual(['running', 'queued'])
-  })
-
   it('aborts what runs when Postgres has not answered for three leases, however silent it is', async () => {
     const network = await startTcpProxy(record.url)
     const db = connect(network.url, { applicationName: 'cut off' })
@@ -122,12 +85,73 @@ describe('The heartbeat', () => {
     await db.close()
   })
 
+  it('beats on while the ownership check waits for a row', async () => {
+    const { ownership, heartbeat, check } = await process()
+    const id = await record.addJob()
+    await claimJobs(record.sql, ownership.workerId, [id])
+    await record.db.transactions.run(async (sql) => {
+      await sql`select from jobs where id = ${id} for update`
+      const checked = expect(check.runOnce()).rejects.toThrow(DeadlineError)
+      await heartbeat.runOnce()
+      expect(await readBeats(record.sql)).toEqual([{ id: ownership.workerId, beat: '1' }])
+      await checked
+    })
+  })
+
+  it('waits for no answer longer than half a lease, be it the entry of a new worker', async () => {
+    const { ownership, heartbeat } = await process()
+    await deleteWorker(record.sql, ownership.workerId)
+    await record.sql.unsafe(`
+      create function dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(${(leaseMs * 2) / 1_000}); return new; end $$;
+      create trigger dawdle before insert on workers for each row execute function dawdle()`)
+    await expect(heartbeat.runOnce()).rejects.toThrow(DeadlineError)
+    await record.sql.unsafe('drop function dawdle cascade')
+    await heartbeat.runOnce()
+    expect((await readBeats(record.sql)).map(({ id }) => id)).toEqual([ownership.workerId])
+  })
+})
+
+describe('The ownership check', () => {
+  it('deletes claims of which no job runs any more, and no others', async () => {
+    const { ownership, check, claims } = await process()
+    const [ended, running] = [await record.addJob(), await record.addJob()]
+    await claims.claim([ended])
+    await claims.claim([running])
+    await settleAttempts(record.sql, [{ id: ended, epoch: 1, outcome: 'completed', status: 'completed', output: '1' }])
+    await check.runOnce()
+    expect(await record.sql`select worker_id, job_ids from claims`).toEqual([
+      { workerId: ownership.workerId, jobIds: [running] },
+    ])
+  })
+
+  it('gives back claims whose answer was lost, with a new ticket', async () => {
+    const { ownership, check } = await process()
+    const id = await record.addJob()
+    await claimJobs(record.sql, ownership.workerId, [id])
+    await check.runOnce()
+    expect(await record.job(id)).toMatchObject({ status: 'queued', crashes: 0, attemptsMade: 0 })
+    expect(await ticketsSent()).toContain(id)
+  })
+
+  it('leaves claims alone that are known, or whose answer is still awaited', async () => {
+    const { ownership, check, claims } = await process()
+    const [known, awaited] = [await record.addJob(), await record.addJob()]
+    await claims.claim([known])
+    const answered = ownership.awaitClaim([awaited])
+    await claimJobs(record.sql, ownership.workerId, [awaited])
+    await check.runOnce()
+    expect([(await record.job(known)).status, (await record.job(awaited)).status]).toEqual(['running', 'running'])
+    answered()
+    await check.runOnce()
+    expect([(await record.job(known)).status, (await record.job(awaited)).status]).toEqual(['running', 'queued'])
+  })
+
   it('aborts runs that somebody asked to cancel', async () => {
-    const { heartbeat, claims } = await process()
+    const { check, claims } = await process()
     const id = await record.addJob()
     const [run] = await claims.claim([id])
     await cancelJob(record.sql, 'default', id)
-    await heartbeat.runOnce()
+    await check.runOnce()
     expect(run?.abortCause).toBe('cancelled')
   })
 })
