@@ -1,10 +1,13 @@
 import type { Database } from '@jobyard/db/connect'
 import { sweepLimit, sweepLost, type ProbeTarget } from '@jobyard/db/sweep'
+import { withDeadline } from '@jobyard/queues/deadline'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import type { Logger } from 'pino'
 
 /** Time after which a sweep looks at all rows again instead of those since the last probe, in milliseconds. */
 const fullSweepEveryMs = 3_600_000
+/** Time after which an answer is not waited for any more, in milliseconds: above the time-out of statements. */
+const answerWithinMs = 15_000
 
 /**
  * Draws the conclusion from a probe that came out of a queue: every older job still queued there has lost its ticket.
@@ -22,7 +25,7 @@ export class ProbeJudge {
     this.#log = log
   }
 
-  /** @returns how many jobs got a new ticket. */
+  /** @returns how many jobs got a new ticket. @throws DeadlineError, or the driver's error: nothing is proved then. */
   async judge(target: ProbeTarget): Promise<number> {
     const lane = `${target.priority} ${target.queue}`
     const known = this.#proven.get(lane)
@@ -35,7 +38,7 @@ export class ProbeJudge {
 
   async #sweep(target: ProbeTarget, after: string | undefined): Promise<number> {
     for (let swept = 0; ;) {
-      const lost = await sweepLost(this.#sql, target, after)
+      const lost = await withDeadline(sweepLost(this.#sql, target, after), answerWithinMs, 'A sweep')
       await this.#tickets.send(lost)
       swept += lost.length
       if (lost.length < sweepLimit) return swept
