@@ -2,17 +2,23 @@ import { expect, it } from 'vitest'
 import { readConfig } from './config.ts'
 
 const DATABASE_URL = 'postgres://localhost/jobyard'
+const queues = ['default', 'http']
 
 it('has a default for everything but the database', () => {
-  expect(readConfig({ DATABASE_URL })).toMatchObject({
+  expect(readConfig({ DATABASE_URL }, queues)).toMatchObject({
     WORKER_CONCURRENCY: 50,
     SHUTDOWN_GRACE_MS: 25_000,
     OUTBOUND_ALLOW: '',
   })
-  expect(() => readConfig({})).toThrow('DATABASE_URL is not set')
+  expect(() => readConfig({}, queues)).toThrow('DATABASE_URL is not set')
 })
 
 it('takes the names of known queues only', () => {
-  expect(readConfig({ DATABASE_URL, WORKER_QUEUES: 'default, http' }).WORKER_QUEUES).toEqual(['default', 'http'])
-  expect(() => readConfig({ DATABASE_URL, WORKER_QUEUES: 'defualt' })).toThrow(/WORKER_QUEUES may name only .*default/)
+  expect(readConfig({ DATABASE_URL, WORKER_QUEUES: 'default, http' }, queues).WORKER_QUEUES).toEqual([
+    'default',
+    'http',
+  ])
+  expect(() => readConfig({ DATABASE_URL, WORKER_QUEUES: 'defualt' }, queues)).toThrow(
+    'WORKER_QUEUES may name only default, http',
+  )
 })
