@@ -73,16 +73,21 @@ export async function claimJobs(
   return { alive: rows[0]?.alive ?? false, jobs: rows[0]?.id ? rows : [] }
 }
 
+/** Suspects among which one is found: so many processes that look at once rarely find the same one. */
+const suspectsToChoose = 20
+
 /**
- * Finds the oldest suspect of these queues. Suspects have no tickets: every process looks for one while it runs none, so that
- * a poison job takes no neighbour along.
+ * Finds one of the oldest suspects of these queues, by chance. Suspects have no tickets: whoever runs them looks for one while he
+ * runs none, so that a poison job takes no neighbour along.
  */
 export async function findSuspect(sql: Sql, queues: readonly string[]): Promise<string | undefined> {
   const [row] = await sql<{ id: string }[]>`
-    select j.id from ${queuedJobs(sql)}
-    where a.queue = any(${[...queues]}::text[]) and a.suspect
-      and not exists (select from queues q where q.name = a.queue and q.paused)
-    order by a.ticketed_at limit 1`
+    select id from (
+      select j.id from ${queuedJobs(sql)}
+      where a.queue = any(${[...queues]}::text[]) and a.suspect
+        and not exists (select from queues q where q.name = a.queue and q.paused)
+      order by a.ticketed_at limit ${suspectsToChoose}) as oldest
+    order by random() limit 1`
   return row?.id
 }
 

@@ -93,7 +93,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
 
   const check = new OwnershipCheck({ sql, ownership, tickets, answerWithinMs: leaseMs / 2, log })
   const reconciler = new Reconciler({ sql, carrier, tickets, queues, leaseMs, log })
-  const suspects = new Suspects({ sql, ownership, queues, runAttempt: (run) => attempts.execute([run]) })
+  const suspects = new Suspects({ sql, ownership, queues, runAttempt: (run) => attempts.execute([run]), log })
   const ticker = new Ticker(sql, tickets)
   const pruner = new Pruner(sql, options.retention)
   const probes = new ProbeJudge(sql, tickets, log)
@@ -107,7 +107,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   ]
   const upkeep = [
     every(500, 'ticker', () => ticker.runOnce()),
-    every(1_000, 'suspects', () => suspects.runOnce()),
+    suspects,
     every(beatMs, 'reaper', async () => void (await reconciler.reap())),
     every(1_000, 'orphans', async () => (await reconciler.requeueOrphans()) === 1_000),
     every(2_000, 'arrivals', () => reconciler.collectArrivals()),

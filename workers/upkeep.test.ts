@@ -9,7 +9,7 @@ import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
 import { DeadlineError } from '@jobyard/queues/deadline'
 import { TicketSender } from '@jobyard/queues/tickets'
 import { pino } from 'pino'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
 import { startTcpProxy } from '../testing/tcp-proxy.ts'
 import { Claims } from './claims.ts'
@@ -91,10 +91,10 @@ describe('The heartbeat', () => {
     await claimJobs(record.sql, ownership.workerId, [id])
     await record.db.transactions.run(async (sql) => {
       await sql`select from jobs where id = ${id} for update`
-      const checked = expect(check.runOnce()).rejects.toThrow(DeadlineError)
+      const checked = check.runOnce().catch((error: unknown) => error)
       await heartbeat.runOnce()
       expect(await readBeats(record.sql)).toEqual([{ id: ownership.workerId, beat: '1' }])
-      await checked
+      expect(await checked).toBeInstanceOf(DeadlineError)
     })
   })
 
@@ -265,36 +265,75 @@ describe('The reconciler', () => {
   })
 })
 
-it('Suspects run one at a time, each until its outcome is in the record', async () => {
-  const { ownership } = await process()
-  const ids = [await record.addJob(), await record.addJob()]
-  for (const id of ids) await record.suspect(id)
-  const runs: { run: Run; end: () => void }[] = []
-  const runAttempt = (run: Run) => new Promise<void>((resolve) => runs.push({ run, end: resolve }))
-  const suspects = new Suspects({ sql: record.sql, ownership, queues, runAttempt })
-  await suspects.runOnce()
-  await suspects.runOnce()
-  expect(runs.map(({ run }) => run.job.id)).toEqual([ids[0]])
-  const [first] = runs
-  first?.end()
-  await new Promise((resolve) => setImmediate(resolve))
-  await suspects.runOnce()
-  expect(runs).toHaveLength(1)
-  ownership.forget(first!.run)
-  await suspects.runOnce()
-  expect(runs.map(({ run }) => run.job.id)).toEqual(ids)
-})
+describe('Suspects', () => {
+  /** Looks for suspects in a process whose handlers are in the hands of the test. */
+  async function suspectsOf(count: number) {
+    const { ownership, check } = await process()
+    const ids: string[] = []
+    for (let job = 0; job < count; job++) ids.push(await record.addJob())
+    await Promise.all(ids.map((id) => record.suspect(id)))
+    const runs: { run: Run; end: () => void }[] = []
+    let begun = Promise.withResolvers<void>()
+    const runAttempt = (run: Run) =>
+      new Promise<void>((resolve) => {
+        runs.push({ run, end: resolve })
+        begun.resolve()
+        begun = Promise.withResolvers()
+      })
+    const suspects = new Suspects({ sql: record.sql, ownership, queues, runAttempt, log })
+    return { ownership, check, ids, runs, suspects, begun: () => begun.promise }
+  }
 
-it('A suspect that was settled while its handler goes on keeps the next one waiting', async () => {
-  const { ownership } = await process()
-  for (const id of [await record.addJob(), await record.addJob()]) await record.suspect(id)
-  const runs: Run[] = []
-  const runAttempt = (run: Run) => new Promise<never>(() => runs.push(run))
-  const suspects = new Suspects({ sql: record.sql, ownership, queues, runAttempt })
-  await suspects.runOnce()
-  ownership.forget(runs[0]!)
-  await suspects.runOnce()
-  expect(runs).toHaveLength(1)
+  it('run one after the other, the next one as soon as the outcome of the last is in the record', async () => {
+    const { ownership, ids, runs, suspects, begun } = await suspectsOf(3)
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }) // no pause ends
+    suspects.start()
+    for (let count = 1; count <= ids.length; count++) {
+      if (runs.length < count) await begun()
+      expect(runs).toHaveLength(count)
+      const { run, end } = runs.at(-1)!
+      end()
+      ownership.forget(run)
+    }
+    await suspects.stop()
+    vi.useRealTimers()
+    expect(runs.map(({ run }) => run.job.id).toSorted()).toEqual(ids)
+  })
+
+  it.each(['its handler goes on', 'its outcome is on its way to the record'])(
+    'keep the next one waiting while %s',
+    async (what) => {
+      const { ownership, runs, suspects, begun } = await suspectsOf(2)
+      let over = false
+      const first = suspects.runOnce().then(() => (over = true))
+      await begun()
+      const { run, end } = runs[0]!
+      const steps = [end, () => ownership.forget(run)]
+      if (what === 'its handler goes on') steps.reverse()
+      steps[0]?.()
+      await record.sql`select 1`
+      expect(over).toBe(false)
+      steps[1]?.()
+      await first
+    },
+  )
+
+  it('run beside none whose claim was not answered, until that one was given back', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    const { ids, runs, suspects, begun } = await suspectsOf(1)
+    await record.sql.unsafe(`
+      create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = '57P01'; end $$;
+      create trigger refuse before update on jobs for each row execute function refuse()`)
+    await expect(suspects.runOnce()).rejects.toThrow('no')
+    await record.sql.unsafe('drop function refuse cascade')
+    vi.advanceTimersByTime(19_000)
+    expect(await suspects.runOnce()).toBe(false)
+    vi.advanceTimersByTime(2_000)
+    void suspects.runOnce()
+    await begun()
+    expect(runs.map(({ run }) => run.job.id)).toEqual(ids)
+    vi.useRealTimers()
+  })
 })
 
 it('The ticker sends tickets for what is due', async () => {
