@@ -13,13 +13,14 @@ import { Claims } from './claims.ts'
 import type { Handler } from './define-handler.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { JobWorker } from './job-worker.ts'
-import { Ownership } from './ownership.ts'
+import { Ownership, type Run } from './ownership.ts'
 import { OwnershipCheck } from './ownership-check.ts'
 import { ProbeJudge } from './probe-judge.ts'
 import { ProgressReports } from './progress-reports.ts'
 import { Pruner, type Retention } from './pruner.ts'
+import { openQuarantine, Quarantine, type Duty } from './quarantine.ts'
 import { Reconciler } from './reconciler.ts'
-import { Loop, pause } from './service.ts'
+import { Loop, pause, type Service } from './service.ts'
 import { Settlements } from './settlements.ts'
 import { Suspects } from './suspects.ts'
 import { Ticker } from './ticker.ts'
@@ -35,6 +36,10 @@ export interface WorkersOptions {
   readonly retention: Retention
   /** Time without a heartbeat after which a worker process is declared dead, in milliseconds; at least four beats. */
   readonly leaseMs?: number
+  /** `all` when absent. */
+  readonly duty?: Duty
+  /** Called when there has been no suspect for a while, where it is the duty to run them. */
+  readonly onNoSuspects?: () => void
   readonly log: Logger
 }
 
@@ -65,7 +70,7 @@ const cleanUpMs = 500
  * @throws the driver's error when Postgres cannot be reached.
  */
 export async function startWorkers(options: WorkersOptions): Promise<Workers> {
-  const { carrier, handlers, concurrency, log, leaseMs = defaultLeaseMs } = options
+  const { carrier, handlers, concurrency, log, leaseMs = defaultLeaseMs, duty = 'all' } = options
   const contracts = handlers.map(({ contract }) => contract)
   const queues = options.queues ?? [...new Set(contracts.map(({ queue }) => queue))]
   const db = connect(options.databaseUrl, { applicationName: 'jobyard-workers' })
@@ -87,13 +92,15 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const attempts = new Attempts(handlers, { ownership, settlements, progress, transactions, log })
 
   await ensureQueues(sql, queues)
-  const describe = { host: hostname(), pid: process.pid, queues, concurrency }
+  const describe = { host: hostname(), pid: process.pid, queues, concurrency: duty === 'suspects' ? 1 : concurrency }
   const heartbeat = new Heartbeat({ sql: heartDb.sql, ownership, describe, leaseMs, log })
   await heartbeat.register()
 
   const check = new OwnershipCheck({ sql, ownership, tickets, answerWithinMs: leaseMs / 2, log })
   const reconciler = new Reconciler({ sql, carrier, tickets, queues, leaseMs, log })
-  const suspects = new Suspects({ sql, ownership, queues, runAttempt: (run) => attempts.execute([run]), log })
+  const runAttempt = (run: Run) => attempts.execute([run])
+  const suspects = new Suspects({ sql, ownership, queues, runAttempt, onQuiet: options.onNoSuspects, log })
+  const quarantine = new Quarantine({ sql, queues, open: openQuarantine, log })
   const ticker = new Ticker(sql, tickets)
   const pruner = new Pruner(sql, options.retention)
   const probes = new ProbeJudge(sql, tickets, log)
@@ -107,7 +114,6 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   ]
   const upkeep = [
     every(500, 'ticker', () => ticker.runOnce()),
-    suspects,
     every(beatMs, 'reaper', async () => void (await reconciler.reap())),
     every(1_000, 'orphans', async () => (await reconciler.requeueOrphans()) === 1_000),
     every(2_000, 'arrivals', () => reconciler.collectArrivals()),
@@ -121,14 +127,20 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     const batchSize = batchSizeOf(queue)
     return new JobWorker({ queue, concurrency, batchSize, carrier, claims, tickets, probes, attempts, log })
   })
-  for (const service of [...vitals, ...upkeep, ...jobWorkers]) service.start()
-  log.info({ workerId: ownership.workerId, queues, concurrency, carrier: carrier.kind }, 'workers are up')
+  const inQuarantine = every(1_000, 'quarantine', () => quarantine.runOnce())
+  const work: Record<Duty, readonly Service[]> = {
+    ordinary: [...jobWorkers, ...upkeep, inQuarantine],
+    suspects: [suspects],
+    all: [...jobWorkers, ...upkeep, suspects],
+  }
+  for (const service of [...vitals, ...work[duty]]) service.start()
+  log.info({ workerId: ownership.workerId, duty, queues, concurrency, carrier: carrier.kind }, 'workers are up')
 
   const hurried = new AbortController()
   const stop = async (graceMs: number) => {
-    const nothingNew = Promise.all([...jobWorkers, ...upkeep].map((service) => service.stop()))
+    const nothingNew = Promise.all(work[duty].map((service) => service.stop()))
     const finished = nothingNew.then(() => ownership.idle()) // the heart beats on: these jobs are still ours
-    await Promise.race([finished, pause(graceMs, hurried.signal)])
+    await Promise.race([Promise.all([finished, quarantine.stop()]), pause(graceMs, hurried.signal)])
     claims.stop()
     const handedBack = ownership.size
     ownership.abortAll('handed_back')
@@ -140,7 +152,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
           `${what} did not end in time; what is left runs again when this worker is declared dead`,
         ),
       )
-    await last('The last fetches', nothingNew)
+    await Promise.all([last('The last fetches', nothingNew), last('The quarantine', quarantine.stop())])
     await last('The last settlements', settlements.drained())
     await last('The last heartbeat', Promise.all(vitals.map((service) => service.stop())))
     const handedOver = await last('Handing back', handBackEverything())

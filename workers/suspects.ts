@@ -11,11 +11,16 @@ export interface SuspectsOptions {
   readonly queues: readonly string[]
   /** Resolves when the handler has ended. */
   readonly runAttempt: (run: Run) => Promise<void>
+  /** Called when there has been none for {@link quietMs}. */
+  readonly onQuiet?: (() => void) | undefined
+  /** In milliseconds. */
+  readonly quietMs?: number
   readonly log: Logger
 }
 
 /** Pause after which suspects are looked for again where there was none, in milliseconds. */
 const lookEveryMs = 1_000
+const defaultQuietMs = 10_000
 /** Time after which an answer is not waited for any more, in milliseconds: above the time-out of statements. */
 const answerWithinMs = 15_000
 /**
@@ -66,10 +71,14 @@ export class Suspects implements Service {
   }
 
   async #work(stopping: AbortSignal): Promise<void> {
+    const { onQuiet, quietMs = defaultQuietMs, log } = this.#options
+    let quietSince = performance.now()
     while (!stopping.aborted) {
       const ran = await this.runOnce().catch((error: unknown) => {
-        this.#options.log.warn({ err: error }, `Looking for suspects failed; the next try is in ${lookEveryMs} ms`)
+        log.warn({ err: error }, `Running a suspect failed; the next try is in ${lookEveryMs} ms`)
       })
+      if (ran) quietSince = performance.now()
+      else if (performance.now() - quietSince >= quietMs) onQuiet?.()
       if (!ran) await pause(lookEveryMs, stopping)
     }
   }

@@ -318,6 +318,17 @@ describe('Suspects', () => {
     },
   )
 
+  it('that are all done are told of, after a while', async () => {
+    const { ownership } = await process()
+    const quiet = Promise.withResolvers<void>()
+    const [runAttempt, onQuiet] = [async () => {}, quiet.resolve]
+    const suspects = new Suspects({ sql: record.sql, ownership, queues, runAttempt, onQuiet, quietMs: 0, log })
+    suspects.start()
+    await quiet.promise
+    await suspects.stop()
+    expect(await suspects.runOnce()).toBe(false)
+  })
+
   it('run beside none whose claim was not answered, until that one was given back', async () => {
     vi.useFakeTimers({ toFake: ['performance'] })
     const { ids, runs, suspects, begun } = await suspectsOf(1)
