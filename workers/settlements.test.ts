@@ -59,6 +59,27 @@ it.each([
   expect(await record.job(id)).toMatchObject({ status: 'completed', output: 1 })
 })
 
+it('settles the others while somebody keeps a row locked, and that one when it is free', async () => {
+  const db = connect(record.url, { applicationName: 'impatient', statementTimeoutMs: 200 })
+  const settlements = new Settlements(db.sql, pino({ level: 'silent' }))
+  const ids = await Promise.all([1, 2, 3, 4].map(() => record.addJob()))
+  await claimJobs(record.sql, worker, ids)
+  const settle = (id: string) =>
+    settlements.settle({ id, epoch: 1, outcome: 'completed', status: 'completed', output: '1' })
+  const [locked, ...others] = ids
+  const settling = await record.db.transactions.run(async (sql) => {
+    await sql`select from jobs where id = ${locked!} for update`
+    const settlingLocked = settle(locked!)
+    await Promise.all(others.slice(0, 2).map(settle))
+    await settle(others[2]!)
+    expect(await record.job(locked!)).toMatchObject({ status: 'running' })
+    return { settlingLocked }
+  })
+  expect(await settling.settlingLocked).toMatchObject({ status: 'completed' })
+  await settlements.drained()
+  await db.close()
+})
+
 it('loses no outcome when its connections are cut', async () => {
   const db = connect(record.url, { applicationName: 'victim' })
   const settlements = new Settlements(db.sql, pino({ level: 'silent' }))
