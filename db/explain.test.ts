@@ -71,6 +71,10 @@ const readsOfJobs = (plan: Plan[]) =>
 
 const statements: [string, (sql: Sql) => Promise<unknown>][] = [
   ['claim', (sql) => claimJobs(sql, worker, [newId(), newId()])],
+  [
+    'claim of what nobody has locked',
+    (sql) => claimJobs(sql, worker, [newId(), newId()], 'ordinary', { skipLocked: true }),
+  ],
   ['looking for a suspect', (sql) => findSuspect(sql, ['default'])],
   [
     'settle',

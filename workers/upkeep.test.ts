@@ -185,6 +185,24 @@ describe('A claim', () => {
     await record.sql.unsafe('drop function refuse cascade')
   })
 
+  it('takes the others where somebody keeps one of them locked, which loses nothing but its ticket', async () => {
+    const db = connect(record.url, { applicationName: 'impatient', statementTimeoutMs: 200 })
+    const { claims } = await process(db.sql)
+    const ids = [await record.addJob(), await record.addJob(), await record.addJob()]
+    for (const id of ids) await record.ageTicket(id, 60)
+    await record.db.transactions.run(async (sql) => {
+      await sql`select from jobs where id = ${ids[1]!} for update`
+      expect((await claims.claim(ids)).map(({ job }) => job.id)).toEqual([ids[0], ids[2]])
+      expect(await claims.claim([ids[1]!])).toEqual([])
+      expect(claims.open).toBe(true)
+    })
+    const [now] = await record.sql<{ stamp: string }[]>`select statement_timestamp()::text as stamp`
+    const target = { queue: 'default', priority: 0, stamp: now!.stamp }
+    expect(await new ProbeJudge(record.sql, tickets, log).judge(target)).toBe(1)
+    expect(await ticketsSent()).toContain(ids[1])
+    await db.close()
+  })
+
   it('under an id that was given up since is ignored', async () => {
     const { ownership } = await process()
     const id = await record.addJob()
