@@ -283,6 +283,51 @@ describe('The reconciler', () => {
   })
 })
 
+describe('The judge of probes', () => {
+  const stamp = async (secondsAgo = 0) => {
+    const [row] = await record.sql<{ stamp: string }[]>`
+      select (statement_timestamp() - ${secondsAgo} * interval '1 second')::text as stamp`
+    return { queue: 'default', priority: 0, stamp: row!.stamp }
+  }
+  const lost = async (secondsAgo: number) => {
+    const id = await record.addJob()
+    await record.ageTicket(id, secondsAgo)
+    return id
+  }
+
+  it('looks again for jobs that were locked when their tickets were found to be lost', async () => {
+    const judge = new ProbeJudge(record.sql, tickets, log)
+    const id = await lost(600)
+    await record.db.transactions.run(async (sql) => {
+      await sql`select from jobs where id = ${id} for update`
+      expect(await judge.judge(await stamp())).toBe(0)
+    })
+    expect(await judge.judge(await stamp())).toBe(1)
+    expect(await judge.judge(await stamp())).toBe(0)
+  })
+
+  it('looks at all jobs when the clock of Postgres was set back', async () => {
+    const judge = new ProbeJudge(record.sql, tickets, log)
+    await judge.judge(await stamp())
+    await lost(7_200)
+    expect(await judge.judge(await stamp())).toBe(0)
+    expect(await judge.judge(await stamp(3_600))).toBe(1)
+  })
+
+  it('gives up a sweep that Postgres does not answer', async () => {
+    const judge = new ProbeJudge(record.sql, tickets, log)
+    const target = await stamp()
+    await record.db.transactions.run(async (sql) => {
+      await sql`lock table arrivals`
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+      const judged = judge.judge(target).catch((error: unknown) => error)
+      vi.advanceTimersByTime(15_000)
+      vi.useRealTimers()
+      expect(await judged).toBeInstanceOf(DeadlineError)
+    })
+  })
+})
+
 describe('Suspects', () => {
   /** Looks for suspects in a process whose handlers are in the hands of the test. */
   async function suspectsOf(count: number) {
