@@ -59,8 +59,12 @@ const defaultLeaseMs = 10_000
 const beatsPerLease = 5
 /** Connections of the heart's own, so that it queues behind no other statement: one, and one more should that fall silent. */
 const heartConnections = 2
-/** Time that each of the last steps of a stop may take, in milliseconds: one of them sends tickets. */
-const lastStepMs = sendDeadlineMs + 1_000
+/**
+ * Time that each of the last steps of a stop may take, in milliseconds. With all of them, and with a carrier that does not answer
+ * either, a stop must take less than `queues/process.ts` allows for beyond the grace.
+ */
+const lastStepMs = 2_500
+const sendingMs = sendDeadlineMs + 500
 /** Time that aborted handlers get to clean up before their jobs go back to the queue, in milliseconds. */
 const cleanUpMs = 500
 
@@ -145,27 +149,31 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     const handedBack = ownership.size
     ownership.abortAll('handed_back')
     if (handedBack > 0) await pause(cleanUpMs)
-    const last = <Result>(what: string, step: Promise<Result>): Promise<Result | void> =>
-      withDeadline(step, lastStepMs, what).catch((error: unknown) =>
+    const last = <Result>(what: string, step: Promise<Result>, withinMs = lastStepMs): Promise<Result | void> =>
+      withDeadline(step, withinMs, what).catch((error: unknown) =>
         log.error(
           { err: error },
           `${what} did not end in time; what is left runs again when this worker is declared dead`,
         ),
       )
-    await Promise.all([last('The last fetches', nothingNew), last('The quarantine', quarantine.stop())])
-    await last('The last settlements', settlements.drained())
-    await last('The last heartbeat', Promise.all(vitals.map((service) => service.stop())))
+    await Promise.all([
+      last('The last fetches', nothingNew),
+      last('The last settlements', settlements.drained()),
+      last('The quarantine', quarantine.stop()),
+      last('The last heartbeat', Promise.all(vitals.map((service) => service.stop()))),
+    ])
+    ownership.abortAll('handed_back') // what those fetches have brought
     const handedOver = await last('Handing back', handBackEverything())
-    await last('Sending the last tickets', sendLast(handedOver ?? []))
-    await carrier.close() // after the tickets of the jobs that went back
-    await last('Closing the database', Promise.all([db.close(), heartDb.close()]))
+    await last('Sending the last tickets', sendLast(handedOver ?? []), sendingMs)
+    await Promise.all([carrier.close(), last('Closing the database', Promise.all([db.close(), heartDb.close()]))])
     log.info({ handedBack }, 'workers are down')
   }
 
   const handBackEverything = async () => {
-    const jobs = await handBack(sql, ownership.workerId)
-    await deleteWorker(sql, ownership.workerId)
-    return jobs
+    const { workerId } = ownership
+    const jobs = await handBack(sql, workerId)
+    await deleteWorker(sql, workerId) // from now on nothing can be claimed for it
+    return [...jobs, ...(await handBack(sql, workerId))]
   }
   const sendLast = async (jobs: readonly Ticketable[]) => {
     await Promise.all([tickets.send(jobs), tickets.flush()])
