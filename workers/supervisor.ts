@@ -22,6 +22,7 @@ import { openQuarantine, Quarantine, type Duty } from './quarantine.ts'
 import { Reconciler } from './reconciler.ts'
 import { Loop, pause, type Service } from './service.ts'
 import { Settlements } from './settlements.ts'
+import { StuckHandlers } from './stuck-handlers.ts'
 import { Suspects } from './suspects.ts'
 import { Ticker } from './ticker.ts'
 
@@ -40,6 +41,8 @@ export interface WorkersOptions {
   readonly duty?: Duty
   /** Called when there has been no suspect for a while, where it is the duty to run them. */
   readonly onNoSuspects?: () => void
+  /** Called when handlers that do not end, although nobody wants their jobs any more, hold half of a queue's slots. */
+  readonly onStuck?: (queue: string) => void
   readonly log: Logger
 }
 
@@ -96,7 +99,8 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const attempts = new Attempts(handlers, { ownership, settlements, progress, transactions, log })
 
   await ensureQueues(sql, queues)
-  const describe = { host: hostname(), pid: process.pid, queues, concurrency: duty === 'suspects' ? 1 : concurrency }
+  const slots = duty === 'suspects' ? 1 : concurrency
+  const describe = { host: hostname(), pid: process.pid, queues, concurrency: slots }
   const heartbeat = new Heartbeat({ sql: heartDb.sql, ownership, describe, leaseMs, log })
   await heartbeat.register()
 
@@ -104,6 +108,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const reconciler = new Reconciler({ sql, carrier, tickets, queues, leaseMs, log })
   const runAttempt = (run: Run) => attempts.execute([run])
   const suspects = new Suspects({ sql, ownership, queues, runAttempt, onQuiet: options.onNoSuspects, log })
+  const stuck = new StuckHandlers({ attempts, slots, onHalf: options.onStuck, log })
   const quarantine = new Quarantine({ sql, queues, open: openQuarantine, log })
   const ticker = new Ticker(sql, tickets)
   const pruner = new Pruner(sql, options.retention)
@@ -115,6 +120,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     every(beatMs, 'heartbeat', () => heartbeat.runOnce()),
     every(beatMs, 'ownership check', () => check.runOnce()),
     every(250, 'progress', () => progress.runOnce()),
+    every(5_000, 'stuck handlers', async () => void stuck.runOnce()),
   ]
   const upkeep = [
     every(500, 'ticker', () => ticker.runOnce()),

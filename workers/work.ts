@@ -17,6 +17,9 @@ import { startWatchdog } from './watchdog.ts'
 /** Bounds of every request that a job's input names: a page or an API's answer, not a download. */
 const outboundLimits = { timeoutMs: 30_000, maxBodyBytes: 1_048_576, maxHeaderBytes: 16_384 }
 
+/** Not 0, so that whatever restarts failed processes only starts a new one. */
+const stuckExitCode = 1
+
 /** The types that a worker process runs. */
 export interface KnownTypes {
   readonly catalogue: Catalogue
@@ -54,6 +57,7 @@ export async function work(signals: StopSignals, types: KnownTypes = { catalogue
     queues: config.WORKER_QUEUES,
     duty,
     onNoSuspects: () => signals.stop('There are no suspects any more', 0),
+    onStuck: (queue) => signals.stop(`Handlers that do not end hold half of the slots of ${queue}`, stuckExitCode),
     concurrency: config.WORKER_CONCURRENCY,
     retention: {
       completedMs: config.RETENTION_COMPLETED_MS,
