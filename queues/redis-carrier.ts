@@ -45,6 +45,9 @@ export class RedisCarrier implements CarrierBackend {
     }
   }
 
+  /** Redis measures times of BullMQ by its own clock. */
+  async forgetWrongClocks(): Promise<void> {}
+
   async ping(): Promise<void> {
     await this.#connection.ping()
   }

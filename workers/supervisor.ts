@@ -129,6 +129,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     every(2_000, 'arrivals', () => reconciler.collectArrivals()),
     every(5_000, 'probe', async () => void (await reconciler.probe())),
     every(5_000, 'pauses', async () => void (await reconciler.mirrorPauses())),
+    every(5_000, 'clocks', () => reconciler.forgetWrongClocks()),
     every(60_000, 'pruner', () => pruner.runOnce()),
   ]
   const batchSizeOf = (queue: string) =>
