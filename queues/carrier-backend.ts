@@ -45,6 +45,8 @@ export interface CarrierBackend {
   migrate(): Promise<void>
   /** @throws Error with the remedy when the carrier must not be used as it is configured. */
   check(): Promise<void>
+  /** Undoes what a process whose clock was far ahead has left behind: times that will not come for long. */
+  forgetWrongClocks(): Promise<void>
   /** @throws when the carrier does not answer. */
   ping(): Promise<void>
   disconnect(): Promise<void>

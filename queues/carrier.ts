@@ -57,6 +57,11 @@ export class Carrier {
     return this.#backend.check()
   }
 
+  /** Undoes what a process whose clock was far ahead has left behind. Sets no deadline of its own. */
+  forgetWrongClocks(): Promise<void> {
+    return this.#backend.forgetWrongClocks()
+  }
+
   /** @throws when the carrier does not answer; sets no deadline of its own. */
   ping(): Promise<void> {
     return this.#backend.ping()

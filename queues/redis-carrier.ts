@@ -20,6 +20,7 @@ export class RedisCarrier implements CarrierBackend {
       connectTimeout: 5_000,
       socketTimeout: silentMs,
       retryStrategy: (times) => Math.min(times * 50, 1_000),
+      reconnectOnError: ({ message }) => message.includes('READONLY'), // a node that is no master any more: its name leads to the new one
     })
     this.#connection.on('error', onError)
   }
@@ -43,6 +44,9 @@ export class RedisCarrier implements CarrierBackend {
       )
     }
   }
+
+  /** Redis measures times of BullMQ by its own clock. */
+  async forgetWrongClocks(): Promise<void> {}
 
   async ping(): Promise<void> {
     await this.#connection.ping()

@@ -7,6 +7,7 @@ const queues = ['default', 'http']
 it('has a default for everything but the database', () => {
   expect(readConfig({ DATABASE_URL }, queues)).toMatchObject({
     WORKER_CONCURRENCY: 50,
+    WORKER_DUTY: 'ordinary',
     SHUTDOWN_GRACE_MS: 25_000,
     OUTBOUND_ALLOW: '',
   })
@@ -21,4 +22,9 @@ it('takes the names of known queues only', () => {
   expect(() => readConfig({ DATABASE_URL, WORKER_QUEUES: 'defualt' }, queues)).toThrow(
     'WORKER_QUEUES may name only default, http',
   )
+})
+
+it('takes a duty that exists', () => {
+  expect(readConfig({ DATABASE_URL, WORKER_DUTY: 'suspects' }, queues).WORKER_DUTY).toBe('suspects')
+  expect(() => readConfig({ DATABASE_URL, WORKER_DUTY: 'night shift' }, queues)).toThrow('WORKER_DUTY')
 })

@@ -6,6 +6,8 @@ const duration = z.coerce.number().int().min(1_000)
 
 const variables = {
   ...serverVariables,
+  /** Set by a worker process for the one that it starts for suspects, not by people. */
+  WORKER_DUTY: z.enum(['ordinary', 'suspects']).default('ordinary'),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(10_000).default(50),
   RETENTION_COMPLETED_MS: duration.default(7 * dayMs),
   RETENTION_FAILED_MS: duration.default(30 * dayMs),
