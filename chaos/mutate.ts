@@ -31,9 +31,14 @@ async function tryMutation(copy: string, mutation: Mutation, seed: number, minut
   const file = join(copy, mutation.file)
   const source = await readFile(file, 'utf8')
   if (source.split(mutation.find).length !== 2) {
-    throw new Error(`${mutation.file} does not hold exactly once what "${mutation.name}" replaces; mend chaos/mutations.ts`)
+    throw new Error(
+      `${mutation.file} does not hold exactly once what "${mutation.name}" replaces; mend chaos/mutations.ts`,
+    )
   }
-  await writeFile(file, source.replace(mutation.find, () => mutation.replace))
+  await writeFile(
+    file,
+    source.replace(mutation.find, () => mutation.replace),
+  )
   try {
     const words = [mutation.caughtBy, '--carrier', 'redis', '--seed', String(seed), '--minutes', String(minutes)]
     const { code, output } = await run(join(copy, 'chaos/main.ts'), words)
@@ -47,10 +52,14 @@ async function tryMutation(copy: string, mutation: Mutation, seed: number, minut
 /** Packages are shared, but for those of this repository: these must be the copy's. */
 async function copyRepository(): Promise<string> {
   const copy = await mkdtemp(join(tmpdir(), 'jobyard-mutations-'))
-  const { stdout } = await promisify(execFile)('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
-    cwd: root,
-    maxBuffer: 16 * 1_048_576,
-  })
+  const { stdout } = await promisify(execFile)(
+    'git',
+    ['ls-files', '-z', '--cached', '--others', '--exclude-standard'],
+    {
+      cwd: root,
+      maxBuffer: 16 * 1_048_576,
+    },
+  )
   for (const file of stdout.split('\0').filter(Boolean)) {
     await mkdir(dirname(join(copy, file)), { recursive: true })
     await cp(join(root, file), join(copy, file))

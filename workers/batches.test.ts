@@ -301,7 +301,8 @@ describe('The transaction of a batch', () => {
     let deadlocks = 0
     answer = (_jobs, ctx) =>
       ctx.transaction(async (sql, jobs) => {
-        if (deadlocks++ === 0) await sql.unsafe(`do $$ begin raise exception 'deadlock' using errcode = '40P01'; end $$`)
+        if (deadlocks++ === 0)
+          await sql.unsafe(`do $$ begin raise exception 'deadlock' using errcode = '40P01'; end $$`)
         return mark(sql, jobs)
       })
     const ids = await submit(3)

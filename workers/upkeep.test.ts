@@ -410,32 +410,6 @@ describe('Suspects', () => {
   })
 })
 
-it('No suspect runs beside one whose claim had its answer lost', async () => {
-  const { ownership } = await process()
-  const ids = [await record.addJob(), await record.addJob()]
-  for (const id of ids) await record.suspect(id)
-  const runs: string[] = []
-  const runAttempt = async ({ job }: Run) => void runs.push(job.id)
-  const suspects = new Suspects({ sql: losingFirstClaim(record.sql), ownership, queues, runAttempt })
-  await expect(suspects.runOnce()).rejects.toThrow('lost')
-  expect(await record.job(ids[0]!)).toMatchObject({ status: 'running', workerId: ownership.workerId })
-  await suspects.runOnce()
-  expect(runs).toEqual([])
-})
-
-/** The first claim happens, and its answer does not come. */
-function losingFirstClaim(sql: Sql): Sql {
-  let lost = false
-  return new Proxy(sql, {
-    apply: (target, self, [strings, ...values]: [TemplateStringsArray, ...unknown[]]) => {
-      const query = Reflect.apply(target, self, [strings, ...values]) as Promise<unknown>
-      if (lost || !strings.join('').includes('for key share')) return query
-      lost = true
-      return query.then(() => Promise.reject(new Error('The answer was lost')))
-    },
-  })
-}
-
 it('The ticker sends tickets for what is due', async () => {
   const id = await record.addJob({ delayMs: 60_000 })
   const ticker = new Ticker(record.sql, tickets)

@@ -26,7 +26,11 @@ export const sequences: Part = async (options) => {
     return {
       ...emptyReport('sequences', options),
       violations: failure
-        ? failure.invariants.map((invariant) => ({ invariant, what: `sequence ${failure.path}`, timeline: failure.report.split('\n') }))
+        ? failure.invariants.map((invariant) => ({
+            invariant,
+            what: `sequence ${failure.path}`,
+            timeline: failure.report.split('\n'),
+          }))
         : [],
       figures: { sequences: runs, 'steps that were judged': reached.steps, 'of these concurrent': reached.crowds },
       seconds: (performance.now() - startedAt) / 1_000,
