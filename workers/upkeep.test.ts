@@ -1,7 +1,7 @@
 import { newId } from '@jobyard/db/ids'
 import { claimJobs } from '@jobyard/db/claim'
 import { cancelJob } from '@jobyard/db/cancel'
-import { connect, type Sql } from '@jobyard/db/connect'
+import { connect } from '@jobyard/db/connect'
 import { setPaused } from '@jobyard/db/queue-rows'
 import { settleAttempts } from '@jobyard/db/settle'
 import { deleteWorker, readBeats } from '@jobyard/db/worker-rows'
