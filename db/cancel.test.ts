@@ -12,6 +12,12 @@ beforeAll(async () => {
 })
 afterAll(() => record.close())
 
+async function somebodyWaitsForALock(): Promise<void> {
+  const waiting = () => record.sql`
+    select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+  while ((await waiting()).length === 0);
+}
+
 it.each([
   ['queued', {}],
   ['scheduled', { delayMs: 60_000 }],
@@ -53,6 +59,22 @@ it('races with claims without cancelling what has just started', async () => {
     expect(cancelled?.status).toBe(job.status)
   }
 })
+
+it.each(['completed', 'cancelled'] as const)(
+  'tells that the job is %s if it ended while the call waited',
+  async (status) => {
+    const [worker, id] = [await record.addWorker(), await record.addJob()]
+    await claimJobs(record.sql, worker, [id])
+    const output = status === 'completed' ? { output: '1' } : {}
+    const answer = await record.db.transactions.run(async (sql) => {
+      await settleAttempts(sql, [{ id, epoch: 1, outcome: status, status, ...output }])
+      const waiting = cancelJob(record.sql, 'default', id)
+      await somebodyWaitsForALock()
+      return { waiting }
+    })
+    expect(await answer.waiting).toEqual({ status, changed: false })
+  },
+)
 
 it('promotes what is due, earliest first, and nothing else', async () => {
   const [later, due] = [await record.addJob({ delayMs: 60_000 }), await record.addJob({ delayMs: 60_000 })]

@@ -12,7 +12,7 @@ export async function cancelJob(
   tenant: string,
   id: string,
 ): Promise<{ status: JobStatus; changed: boolean } | undefined> {
-  const [row] = await sql<{ status: JobStatus; changed: boolean }[]>`
+  const [changed] = await sql<{ status: JobStatus }[]>`
     with mine as materialized (
       select id from jobs where id = ${id} and tenant = ${tenant} and finished_at is null for update
     ), changed as (
@@ -24,8 +24,9 @@ export async function cancelJob(
       from mine where j.id = mine.id and j.finished_at is null
       returning j.id, j.tenant, j.queue, j.status, j.finished_at, j.internal
     ), ${endings(sql)}
-    select status, true as changed from changed
-    union all
-    select status, false from jobs where id = ${id} and tenant = ${tenant} and not exists (select from changed)`
-  return row
+    select status from changed`
+  if (changed) return { status: changed.status, changed: true }
+  // The statement above may have waited for one that ended the job, and would still show it as it was before.
+  const [ended] = await sql<{ status: JobStatus }[]>`select status from jobs where id = ${id} and tenant = ${tenant}`
+  return ended && { status: ended.status, changed: false }
 }

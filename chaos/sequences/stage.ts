@@ -1,0 +1,71 @@
+import { JobActions } from '@jobyard/api/job-actions'
+import { connect, type Database } from '@jobyard/db/connect'
+import { ensureQueues } from '@jobyard/db/queue-rows'
+import { createCatalogue } from '@jobyard/queues/catalogue'
+import { defineJob, type Contract } from '@jobyard/queues/define-job'
+import { Intake } from '@jobyard/queues/intake'
+import { createLogger } from '@jobyard/queues/logger'
+import { TicketSender } from '@jobyard/queues/tickets'
+import { Heartbeat } from '@jobyard/workers/heartbeat'
+import { Ownership } from '@jobyard/workers/ownership'
+import { z } from 'zod'
+import { Bag, carrierOf } from './bag.ts'
+import { addLedger } from './ledger.ts'
+
+const log = createLogger('sequences', 'silent')
+/** Long enough that no deadline of the platform ever passes during a sequence, in milliseconds. */
+const leaseMs = 600_000
+
+/** A record, a carrier and the parts of the platform that work on them, in this process. */
+export interface Stage {
+  readonly db: Database
+  readonly bag: Bag
+  readonly tickets: TicketSender
+  readonly actions: JobActions
+  close(): Promise<void>
+}
+
+/** What a worker process remembers, and its heart. */
+export interface WorkerProcess {
+  readonly ownership: Ownership
+  readonly heartbeat: Heartbeat
+}
+
+/** A type whose jobs share tickets. */
+export const batched: Contract = defineJob({
+  type: 'sequence.batched',
+  description: 'Travels with others',
+  input: z.unknown(),
+  output: z.unknown(),
+  retry: { initialDelayMs: 1_000, maxDelayMs: 1_000 },
+  batch: { size: 3 },
+})
+
+/**
+ * Sets up the platform's parts on a migrated database, which must be used by nobody else.
+ *
+ * @throws the driver's error when Postgres cannot be reached.
+ */
+export async function openStage(databaseUrl: string): Promise<Stage> {
+  const db = connect(databaseUrl, { applicationName: 'jobyard-sequences', max: 8, maxTransactions: 4 })
+  const bag = new Bag()
+  const carrier = carrierOf(bag)
+  const tickets = new TicketSender(carrier, { contracts: [batched], onLost: () => {} })
+  const intake = new Intake(db.sql, tickets)
+  await addLedger(db.sql)
+  await ensureQueues(db.sql, [batched.queue])
+  return {
+    db,
+    bag,
+    tickets,
+    actions: new JobActions({ db, carrier, intake, tickets, catalogue: createCatalogue([]) }),
+    close: () => db.close(),
+  }
+}
+
+/** @returns a worker process that has not entered itself in the record yet. */
+export function newProcess({ db: { sql }, tickets }: Stage): WorkerProcess {
+  const ownership = new Ownership()
+  const describe = { host: 'sequence', pid: 1, queues: [batched.queue], concurrency: 1 }
+  return { ownership, heartbeat: new Heartbeat({ sql, ownership, tickets, describe, leaseMs, log }) }
+}
