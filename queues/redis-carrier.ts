@@ -4,6 +4,8 @@ import type { CarrierBackend, TicketQueue, TicketWorker } from './carrier-backen
 import { FetchingWorker } from './fetching-worker.ts'
 
 const prefix = 'jobyard'
+/** Time after which nothing is left of a ping, in milliseconds. */
+const pingedForMs = 1_000
 
 /** Tickets in Redis or Valkey. All queues share one connection; each worker adds one to block on. */
 export class RedisCarrier implements CarrierBackend {
@@ -41,8 +43,9 @@ export class RedisCarrier implements CarrierBackend {
     }
   }
 
+  /** Writes: a Redis that is full, or that only reads, answers a PING all the same. */
   async ping(): Promise<void> {
-    await this.#connection.ping()
+    await this.#connection.set(`${prefix}:pinged`, '', 'PX', pingedForMs)
   }
 
   async disconnect(): Promise<void> {
