@@ -22,6 +22,7 @@ import { Loop, pause } from './service.ts'
 import { Settlements } from './settlements.ts'
 import { Suspects } from './suspects.ts'
 import { Ticker } from './ticker.ts'
+import { TransactionAlarm } from './transaction-alarm.ts'
 
 export interface WorkersOptions {
   readonly databaseUrl: string
@@ -87,6 +88,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const suspects = new Suspects({ sql, ownership, queues, runAttempt: (run) => attempts.execute([run]) })
   const ticker = new Ticker(sql, tickets)
   const pruner = new Pruner(sql, options.retention)
+  const alarm = new TransactionAlarm(sql, log)
   const probes = new ProbeJudge(sql, tickets, log)
   const every = (everyMs: number, name: string, runOnce: () => Promise<boolean | void>) =>
     new Loop({ name, everyMs, runOnce, log })
@@ -101,6 +103,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     every(2_000, 'arrivals', () => reconciler.collectArrivals()),
     every(5_000, 'probe', async () => void (await reconciler.probe())),
     every(5_000, 'pauses', async () => void (await reconciler.mirrorPauses())),
+    every(30_000, 'transaction alarm', async () => void (await alarm.runOnce())),
     every(60_000, 'pruner', () => pruner.runOnce()),
   ]
   const batchSizeOf = (queue: string) =>
