@@ -29,6 +29,16 @@ export interface ConnectOptions {
 }
 
 /**
+ * Wait before a connection is tried again, in seconds. The driver's own grows to 20 s, and counts the failures of all connections
+ * together: a restart of Postgres that takes some seconds would be noticed long after it is over.
+ *
+ * @param failures since a connection was last made.
+ */
+function backoff(failures: number): number {
+  return Math.min(0.05 * 2 ** failures, 0.5) * (0.75 + Math.random() / 2)
+}
+
+/**
  * Every named query has its index. Without this, a statement planned while its table was still small reads the whole of it until
  * the statistics catch up (docs/decisions/0007-indexes-by-marker.md). One plan serves every call: planning costs as much as a batch.
  */
@@ -47,6 +57,7 @@ export function connect(url: string, options: ConnectOptions): Database {
       onclose,
       connect_timeout: 5,
       keep_alive: 15,
+      backoff,
       onnotice: () => {},
       transform: { column: { from: postgres.toCamel } },
       connection: {
@@ -64,6 +75,7 @@ export function connect(url: string, options: ConnectOptions): Database {
   const forOrm = postgres(url, {
     max: 4,
     connect_timeout: 5,
+    backoff,
     onnotice: () => {},
     connection: { application_name: applicationName, statement_timeout: statementTimeoutMs },
   })
