@@ -1,5 +1,6 @@
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
+import { RenewedClient } from './renewed-client.ts'
 import { TransactionPool } from './transaction.ts'
 
 /** Whatever runs a tagged statement: a pool, or the one connection of a transaction. */
@@ -26,6 +27,8 @@ export interface ConnectOptions {
   readonly maxTransactions?: number
   /** Time after which Postgres cancels a statement, in milliseconds. */
   readonly statementTimeoutMs?: number
+  /** Time beyond that after which connections are taken for dead that have not answered, in milliseconds. */
+  readonly silenceMs?: number
 }
 
 /**
@@ -50,41 +53,38 @@ const hotPlans = { enable_seqscan: 'off', plan_cache_mode: 'force_generic_plan' 
  * @param url `postgres://user:password@host:port/database`
  */
 export function connect(url: string, options: ConnectOptions): Database {
-  const { applicationName, max = 6, maxTransactions = 10, statementTimeoutMs = 10_000 } = options
-  const client = (size: number, settings: Record<string, string | number>, onclose = () => {}) =>
+  const { applicationName, max = 6, maxTransactions = 10, statementTimeoutMs = 10_000, silenceMs = 5_000 } = options
+  const client = (size: number, settings: Record<string, string | number>, more: postgres.Options<{}> = {}) =>
     postgres(url, {
       max: size,
-      onclose,
       connect_timeout: 5,
       keep_alive: 15,
       backoff,
       onnotice: () => {},
-      transform: { column: { from: postgres.toCamel } },
-      connection: {
-        application_name: applicationName,
-        ...settings,
-        default_transaction_isolation: 'read committed',
-      },
+      connection: { application_name: applicationName, ...settings },
+      ...more,
     })
-  const sql = client(max, { statement_timeout: statementTimeoutMs, ...hotPlans })
+  const named = { transform: { column: { from: postgres.toCamel } } }
+  const readCommitted = { default_transaction_isolation: 'read committed' }
+  const bounded = { statement_timeout: statementTimeoutMs }
+  const renewed = (open: () => postgres.Sql) => new RenewedClient(open, statementTimeoutMs + silenceMs)
+  const forQueries = renewed(() => client(max, { ...bounded, ...hotPlans, ...readCommitted }, named))
   // The check lets Postgres end a statement that waits for a lock when its client has gone.
   const transactions = new TransactionPool(
-    (onClose) => client(1, { client_connection_check_interval: '1s' }, onClose),
+    (onclose) => client(1, { client_connection_check_interval: '1s', ...readCommitted }, { ...named, onclose }),
     maxTransactions,
   )
-  const forOrm = postgres(url, {
-    max: 4,
-    connect_timeout: 5,
-    backoff,
-    onnotice: () => {},
-    connection: { application_name: applicationName, statement_timeout: statementTimeoutMs },
+  const forOrm = renewed(() => {
+    const own = client(4, bounded)
+    drizzle(own) // alters how the client reads and writes values
+    return own
   })
   return {
-    sql,
-    orm: drizzle(forOrm),
+    sql: forQueries.sql,
+    orm: drizzle(forOrm.sql),
     transactions,
     close: async () => {
-      await Promise.all([sql.end({ timeout: 5 }), forOrm.end({ timeout: 5 }), transactions.close()])
+      await Promise.all([forQueries.end({ timeout: 5 }), forOrm.end({ timeout: 5 }), transactions.close()])
     },
   }
 }

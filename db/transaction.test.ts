@@ -1,6 +1,7 @@
 import postgres from 'postgres'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
+import { startTcpProxy, type TcpProxy } from '../testing/tcp-proxy.ts'
 import { CommitUnknownError, ConnectionLostError, TransactionPool } from './transaction.ts'
 
 let record: TestRecord
@@ -93,6 +94,36 @@ describe('When the connection is lost', () => {
     await killConnections()
     await pool.run((sql) => sql`insert into marks values (7)`)
     expect(await marks()).toEqual([7])
+  })
+})
+
+describe('When the other end of the connection vanishes', () => {
+  let network: TcpProxy
+  let cutOff: TransactionPool
+  beforeEach(async () => {
+    network = await startTcpProxy(record.url)
+    const open = (onclose: () => void) => postgres(network.url, { max: 1, onclose, onnotice: () => {} })
+    cutOff = new TransactionPool(open, 1, { beginMs: 200, commitMs: 200 })
+  })
+  afterEach(async () => {
+    await cutOff.close()
+    network.close()
+  })
+
+  it('the next transaction has another one', async () => {
+    await cutOff.run((sql) => sql`select 1`)
+    network.strand()
+    await cutOff.run((sql) => sql`insert into marks values (8)`)
+    expect(await marks()).toEqual([8])
+  })
+
+  it('before COMMIT, the outcome is unknown, and the next transaction has another one', async () => {
+    const broken = cutOff.run(async (sql) => {
+      await sql`insert into marks values (8)`
+      network.strand()
+    })
+    await expect(broken).rejects.toBeInstanceOf(CommitUnknownError)
+    expect(await cutOff.run((sql) => sql`select 1 as one`)).toEqual([{ one: 1 }])
   })
 })
 

@@ -14,6 +14,14 @@ export class ConnectionLostError extends Error {
 /** Makes a client of one connection, and tells when that connection is closed. */
 export type OpenClient = (onClose: () => void) => postgres.Sql
 
+/** Time in which Postgres answers, in milliseconds; after it the other end of a connection is taken to have vanished. */
+interface AnswerTimes {
+  readonly beginMs: number
+  readonly commitMs: number
+}
+
+const usualTimes: AnswerTimes = { beginMs: 5_000, commitMs: 15_000 }
+
 interface Client {
   readonly sql: postgres.Sql
   lost: boolean
@@ -28,12 +36,14 @@ interface Client {
 export class TransactionPool {
   readonly #open: OpenClient
   readonly #limit: ReturnType<typeof pLimit>
+  readonly #times: AnswerTimes
   readonly #idle: Client[] = []
   readonly #all = new Set<Client>()
 
   /** @param size transactions, hence connections, at once; further ones wait. */
-  constructor(open: OpenClient, size: number) {
+  constructor(open: OpenClient, size: number, times = usualTimes) {
     this.#open = open
+    this.#times = times
     this.#limit = pLimit(size)
   }
 
@@ -53,7 +63,10 @@ export class TransactionPool {
       signal?.addEventListener('abort', onAbort)
       if (signal?.aborted) onAbort()
       try {
-        return await inTransaction(client, work)
+        return await this.#inTransaction(client, work)
+      } catch (error) {
+        if (error instanceof CommitUnknownError) this.#lose(client)
+        throw error
       } finally {
         signal?.removeEventListener('abort', onAbort)
         this.#release(client)
@@ -69,14 +82,36 @@ export class TransactionPool {
   /** Begins on a connection that is idle, or a new one if those turn out to be closed. */
   async #begin(): Promise<Client> {
     for (let idle = this.#idle.pop(); idle; idle = this.#idle.pop()) {
-      if (!idle.lost && (await begins(idle))) return idle
+      if (!idle.lost && (await this.#begins(idle))) return idle
       this.#lose(idle)
     }
     const client: Client = { sql: this.#open(() => this.#lose(client)), lost: false, committing: false }
     this.#all.add(client)
-    if (await begins(client)) return client
+    if (await this.#begins(client)) return client
     this.#lose(client)
     throw new ConnectionLostError('There is no connection to Postgres')
+  }
+
+  #begins({ sql }: Client): Promise<boolean> {
+    return answered(sql`begin`, this.#times.beginMs).then(
+      () => true,
+      () => false,
+    )
+  }
+
+  async #inTransaction<T>(client: Client, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
+    const sql = guarded(client)
+    const result = await work(sql).catch(async (error: unknown) => {
+      if (client.lost) throw new ConnectionLostError('The connection was lost during the transaction', { cause: error })
+      await sql`rollback`.catch(() => {})
+      throw error
+    })
+    if (client.lost) throw new ConnectionLostError('The connection was lost before COMMIT')
+    client.committing = true
+    await answered(sql`commit`, this.#times.commitMs).catch((error: unknown) => {
+      throw new CommitUnknownError('The connection was lost during COMMIT', { cause: error })
+    })
+    return result
   }
 
   #release(client: Client): void {
@@ -92,26 +127,15 @@ export class TransactionPool {
   }
 }
 
-async function begins({ sql }: Client): Promise<boolean> {
-  return sql`begin`.then(
-    () => true,
-    () => false,
-  )
-}
-
-async function inTransaction<T>(client: Client, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
-  const sql = guarded(client)
-  const result = await work(sql).catch(async (error: unknown) => {
-    if (client.lost) throw new ConnectionLostError('The connection was lost during the transaction', { cause: error })
-    await sql`rollback`.catch(() => {})
-    throw error
-  })
-  if (client.lost) throw new ConnectionLostError('The connection was lost before COMMIT')
-  client.committing = true
-  await sql`commit`.catch((error: unknown) => {
-    throw new CommitUnknownError('The connection was lost during COMMIT', { cause: error })
-  })
-  return result
+/** Waits no longer than `ms` milliseconds: the other end of a connection may vanish without a word. */
+async function answered(statement: PromiseLike<unknown>, ms: number): Promise<void> {
+  const silence = Promise.withResolvers<never>()
+  const timer = setTimeout(() => silence.reject(new ConnectionLostError(`Postgres gave no answer within ${ms} ms`)), ms)
+  try {
+    await Promise.race([statement, silence.promise])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** A statement of the driver, which runs when its handler is called. */

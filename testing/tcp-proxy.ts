@@ -7,13 +7,16 @@ export interface TcpProxy {
   readonly url: string
   /** From now on no byte passes, and no connection is closed: what a partition looks like. */
   freeze(): void
+  /** The same for connections that are open now: their other end has vanished. New ones are fine. */
+  strand(): void
   close(): void
 }
 
-/** Stands between clients and the server of a `postgres://` URL. */
-export async function startTcpProxy(databaseUrl: string): Promise<TcpProxy> {
-  const { hostname, port } = new URL(databaseUrl)
+/** Stands between clients and the server of a URL. */
+export async function startTcpProxy(serverUrl: string): Promise<TcpProxy> {
+  const { hostname, port } = new URL(serverUrl)
   const sockets = new Set<Socket>()
+  const stranded = new Set<Socket>()
   let frozen = false
   const server = createServer({ allowHalfOpen: true }, (client) => {
     const upstream = connect(Number(port), hostname)
@@ -22,18 +25,22 @@ export async function startTcpProxy(databaseUrl: string): Promise<TcpProxy> {
       [upstream, client],
     ] as const) {
       sockets.add(from)
-      from.on('data', (chunk) => frozen || to.write(chunk))
-      from.on('end', () => frozen || to.end())
+      const isSilent = () => frozen || stranded.has(from)
+      from.on('data', (chunk) => isSilent() || to.write(chunk))
+      from.on('end', () => isSilent() || to.end())
       from.on('error', () => {})
     }
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const url = new URL(databaseUrl)
+  const url = new URL(serverUrl)
   url.port = String((server.address() as AddressInfo).port)
   return {
     url: url.href,
     freeze: () => {
       frozen = true
+    },
+    strand: () => {
+      for (const socket of sockets) stranded.add(socket)
     },
     close: () => {
       for (const socket of sockets) socket.destroy()
