@@ -34,6 +34,13 @@ export interface TicketQueue {
   on(event: 'error', listener: (error: Error) => void): unknown
 }
 
+export interface ConnectionOptions {
+  /** Time in which every command is answered, in milliseconds; after it a connection is taken for dead. */
+  readonly answerWithinMs: number
+  /** Told of connection errors, which heal by themselves. */
+  readonly onError: (error: Error) => void
+}
+
 /** How one kind of carrier makes BullMQ's objects; `Carrier` is what the platform uses of it. */
 export interface CarrierBackend {
   readonly kind: 'redis' | 'postgres'

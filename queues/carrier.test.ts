@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { createDatabase, type TestDatabase } from '../testing/postgres.ts'
 import { carrierKinds } from '../testing/platform.ts'
 import { startTestRedis, type TestRedis } from '../testing/redis.ts'
+import { startTcpProxy } from '../testing/tcp-proxy.ts'
 import { openCarrier, priorityOf, type Carrier } from './carrier.ts'
 import type { TicketWorker } from './carrier-backend.ts'
 
@@ -103,6 +104,18 @@ describe.each(carrierKinds)('The carrier (%s)', (kind) => {
     await limits.close()
     await limited.close(true)
   }, 4_000) // less than the time for which a fetch blocks
+
+  it('finds out that the other end of its connections has vanished', async () => {
+    const network = await startTcpProxy(redis?.url ?? database.url)
+    const urls = redis ? { redisUrl: network.url, databaseUrl: '' } : { databaseUrl: network.url }
+    const cutOff = openCarrier({ ...urls, answerWithinMs: 200, onError: () => {} })
+    await cutOff.ping()
+    network.strand()
+    await cutOff.ping().catch(() => {})
+    await expect(cutOff.ping()).resolves.toBeUndefined()
+    await cutOff.close()
+    network.close()
+  })
 
   it('answers a ping', async () => {
     await expect(carrier.ping()).resolves.toBeUndefined()

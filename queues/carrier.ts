@@ -21,12 +21,16 @@ export interface CarrierOptions {
   readonly databaseUrl: string
   /** Queues that are served, each of which holds a connection to listen on. */
   readonly listeners?: number
+  /** Time in which the carrier answers, in milliseconds; after it the other end of a connection is taken to have vanished. */
+  readonly answerWithinMs?: number
   /** Told of connection errors, which heal by themselves. */
   readonly onError: (error: Error) => void
 }
 
 /** Events of BullMQ that are kept per queue; nothing reads them. */
 const eventsKept = 100
+/** Time in which a carrier answers, in milliseconds: longer than any fetch waits for a ticket. */
+const usualAnswerMs = 15_000
 /** Time that closing may take, in milliseconds. */
 const closeDeadlineMs = 2_000
 /** A ticket is held for the length of one claim only, so a lost one may be given out again soon. */
@@ -135,11 +139,17 @@ async function usable<T extends { waitUntilReady(): Promise<unknown> }>(
 }
 
 /** Opens the carrier that the options name; connections are made on first use. */
-export function openCarrier(options: CarrierOptions): Carrier {
-  const backend = options.redisUrl
-    ? new RedisCarrier(options.redisUrl, options.onError)
-    : new PostgresCarrier(options.databaseUrl, options.listeners ?? 0, options.onError)
-  return new Carrier(backend, options.onError)
+export function openCarrier({
+  redisUrl,
+  databaseUrl,
+  listeners = 0,
+  answerWithinMs = usualAnswerMs,
+  onError,
+}: CarrierOptions): Carrier {
+  const backend = redisUrl
+    ? new RedisCarrier(redisUrl, { answerWithinMs, onError })
+    : new PostgresCarrier(databaseUrl, { listeners, answerWithinMs, onError })
+  return new Carrier(backend, onError)
 }
 
 function ticketOptions({ id, priority, atHead = false }: TicketToSend): JobsOptions {

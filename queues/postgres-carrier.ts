@@ -7,7 +7,7 @@ import {
   type PostgresQueueBackend,
 } from 'bullmq'
 import pg from 'pg'
-import type { CarrierBackend, TicketData, TicketQueue, TicketWorker } from './carrier-backend.ts'
+import type { CarrierBackend, ConnectionOptions, TicketData, TicketQueue, TicketWorker } from './carrier-backend.ts'
 import { FetchingWorker } from './fetching-worker.ts'
 
 type PostgresQueue = Queue<
@@ -37,7 +37,7 @@ export class PostgresCarrier implements CarrierBackend {
   readonly #pool: pg.Pool
 
   /** @param listeners queues that are served, each of which holds a connection to listen on. */
-  constructor(databaseUrl: string, listeners: number, onError: (error: Error) => void) {
+  constructor(databaseUrl: string, { listeners, answerWithinMs, onError }: ConnectionOptions & { listeners: number }) {
     this.#pool = new pg.Pool({
       connectionString: databaseUrl,
       options: `-c search_path=${schema}`,
@@ -45,6 +45,7 @@ export class PostgresCarrier implements CarrierBackend {
       max: statementConnections + listeners,
       keepAlive: true,
       connectionTimeoutMillis: 5_000,
+      query_timeout: answerWithinMs,
     })
     this.#pool.setMaxListeners(0)
     this.#pool.on('error', onError)

@@ -1,6 +1,6 @@
 import { Queue } from 'bullmq'
 import { Redis } from 'ioredis'
-import type { CarrierBackend, TicketQueue, TicketWorker } from './carrier-backend.ts'
+import type { CarrierBackend, ConnectionOptions, TicketQueue, TicketWorker } from './carrier-backend.ts'
 import { FetchingWorker } from './fetching-worker.ts'
 
 const prefix = 'jobyard'
@@ -14,10 +14,11 @@ export class RedisCarrier implements CarrierBackend {
   readonly #connection: Redis
 
   /** @param url `redis://` or `rediss://`. */
-  constructor(url: string, onError: (error: Error) => void) {
+  constructor(url: string, { answerWithinMs, onError }: ConnectionOptions) {
     this.#connection = new Redis(url, {
       maxRetriesPerRequest: null,
       connectTimeout: 5_000,
+      socketTimeout: answerWithinMs,
       retryStrategy: (times) => Math.min(times * 50, 1_000),
     })
     this.#connection.on('error', onError)
