@@ -4,6 +4,8 @@ import type { CarrierKind } from '@jobyard/testing/platform'
 /** Parts of a run, in the order in which they run, with the minutes that each has in a full and in a quick run. */
 export const parts = {
   storm: { minutes: 12, quickMinutes: 2 },
+  rows: { minutes: 4, quickMinutes: 1 },
+  recovery: { minutes: 6, quickMinutes: 1 },
 } as const
 export type PartName = keyof typeof parts
 

@@ -7,6 +7,8 @@ import type { Part, Report } from './report.ts'
 
 const parts: Record<PartName, () => Promise<Part>> = {
   storm: async () => (await import('./storm/storm.ts')).storm,
+  rows: async () => (await import('./rows/rows.ts')).rows,
+  recovery: async () => (await import('./recovery/recovery.ts')).recovery,
 }
 
 async function main(): Promise<void> {
