@@ -25,6 +25,7 @@ import { Settlements } from './settlements.ts'
 import { StuckHandlers } from './stuck-handlers.ts'
 import { Suspects } from './suspects.ts'
 import { Ticker } from './ticker.ts'
+import { TransactionAlarm } from './transaction-alarm.ts'
 
 export interface WorkersOptions {
   readonly databaseUrl: string
@@ -112,6 +113,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const quarantine = new Quarantine({ sql, queues, open: openQuarantine, log })
   const ticker = new Ticker(sql, tickets)
   const pruner = new Pruner(sql, options.retention)
+  const alarm = new TransactionAlarm(sql, log)
   const probes = new ProbeJudge(sql, tickets, log)
   const every = (everyMs: number, name: string, runOnce: () => Promise<boolean | void>) =>
     new Loop({ name, everyMs, runOnce, log })
@@ -130,6 +132,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     every(5_000, 'probe', async () => void (await reconciler.probe())),
     every(5_000, 'pauses', async () => void (await reconciler.mirrorPauses())),
     every(5_000, 'clocks', () => reconciler.forgetWrongClocks()),
+    every(30_000, 'transaction alarm', async () => void (await alarm.runOnce())),
     every(60_000, 'pruner', () => pruner.runOnce()),
   ]
   const batchSizeOf = (queue: string) =>
