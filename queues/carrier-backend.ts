@@ -47,7 +47,7 @@ export interface CarrierBackend {
   check(): Promise<void>
   /** Undoes what a process whose clock was far ahead has left behind: times that will not come for long. */
   forgetWrongClocks(): Promise<void>
-  /** @throws when the carrier does not answer. */
+  /** @throws when the carrier does not answer, or takes no tickets. */
   ping(): Promise<void>
   disconnect(): Promise<void>
 }

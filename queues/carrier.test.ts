@@ -109,6 +109,22 @@ describe.each(carrierKinds)('The carrier (%s)', (kind) => {
   })
 })
 
+it('Redis that is full fails a ping, until there is room again', async () => {
+  const redis = await startTestRedis()
+  const carrier = openCarrier({ databaseUrl: '', redisUrl: redis.url, onError: () => {} })
+  const administrator = new Redis(redis.url)
+  try {
+    await administrator.config('SET', 'maxmemory', '1')
+    await expect(carrier.ping()).rejects.toThrow('OOM')
+    await administrator.config('SET', 'maxmemory', '0')
+    await expect(carrier.ping()).resolves.toBeUndefined()
+  } finally {
+    administrator.disconnect()
+    await carrier.close()
+    await redis.stop()
+  }
+})
+
 it('Redis that evicts is refused, with the remedy', async () => {
   const redis = await startTestRedis()
   const admin = new Redis(redis.url)

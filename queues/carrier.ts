@@ -62,7 +62,7 @@ export class Carrier {
     return this.#backend.forgetWrongClocks()
   }
 
-  /** @throws when the carrier does not answer; sets no deadline of its own. */
+  /** @throws when the carrier does not answer or takes no tickets; sets no deadline of its own. */
   ping(): Promise<void> {
     return this.#backend.ping()
   }

@@ -8,6 +8,7 @@ import { createLogger } from '@jobyard/queues/logger'
 import { TicketSender } from '@jobyard/queues/tickets'
 import { Heartbeat } from '@jobyard/workers/heartbeat'
 import { Ownership } from '@jobyard/workers/ownership'
+import { OwnershipCheck } from '@jobyard/workers/ownership-check'
 import { z } from 'zod'
 import { Bag, carrierOf } from './bag.ts'
 import { addLedger } from './ledger.ts'
@@ -28,7 +29,8 @@ export interface Stage {
 /** What a worker process remembers, and its heart. */
 export interface WorkerProcess {
   readonly ownership: Ownership
-  readonly heartbeat: Heartbeat
+  /** Its heartbeat, each with an ownership check after it. */
+  readonly heartbeat: Pick<Heartbeat, 'register' | 'runOnce'>
 }
 
 /** A type whose jobs share tickets. */
@@ -67,5 +69,11 @@ export async function openStage(databaseUrl: string): Promise<Stage> {
 export function newProcess({ db: { sql }, tickets }: Stage): WorkerProcess {
   const ownership = new Ownership()
   const describe = { host: 'sequence', pid: 1, queues: [batched.queue], concurrency: 1 }
-  return { ownership, heartbeat: new Heartbeat({ sql, ownership, tickets, describe, leaseMs, log }) }
+  const heartbeat = new Heartbeat({ sql, ownership, describe, leaseMs, log })
+  const check = new OwnershipCheck({ sql, ownership, tickets, answerWithinMs: leaseMs / 2, log })
+  const beat = async () => {
+    await heartbeat.runOnce()
+    await check.runOnce()
+  }
+  return { ownership, heartbeat: { register: () => heartbeat.register(), runOnce: beat } }
 }
