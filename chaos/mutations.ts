@@ -248,8 +248,8 @@ export const mutations: readonly Mutation[] = [
     invariant: 'some order of the statements explains the record and every answer',
   },
   {
-    name: 'a heartbeat gives back claims that are still awaited',
-    file: 'workers/heartbeat.ts',
+    name: 'an ownership check gives back claims that are still awaited',
+    file: 'workers/ownership-check.ts',
     find: `if (!run && !ownership.isAwaited(row.id))`,
     replace: `if (!run)`,
     caughtBy: 'sequences',

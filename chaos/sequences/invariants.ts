@@ -89,8 +89,12 @@ export const invariants: readonly Invariant[] = [
         || recorded.outcomes::text as what
       from jobs j cross join lateral (
         select count(*) as all, count(*) filter (where outcome in ('failed', 'timed_out')) as spent,
-          count(*) filter (where outcome = 'crashed') as crashes, coalesce(array_agg(outcome order by epoch), '{}') as outcomes
-        from attempts a where a.job_id = j.id) as recorded
+          count(*) filter (where outcome = 'crashed' and epoch > last_ended) as crashes,
+          coalesce(array_agg(outcome order by epoch), '{}') as outcomes
+        from attempts a, lateral (
+          select coalesce(max(t.to_epoch), 0) as last_ended from transitions t
+          where t.job_id = j.id and t.from_status = 'running' and t.to_status = 'retrying'
+        ) as retried where a.job_id = j.id) as recorded
       where j.attempts_made <> recorded.spent + (j.status = 'completed')::int or j.crashes <> recorded.crashes
         or (select count(*) from transitions t where t.job_id = j.id and t.from_status = 'queued' and t.to_status = 'running')
           <> recorded.all + (j.status in ('running', 'completed'))::int

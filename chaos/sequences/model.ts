@@ -173,7 +173,7 @@ function settledAs(job: Job, { outcome, permanent, effect }: Ended, around: Arou
     return ended(after, around, 'failed', outcome === 'failed' ? 'error' : outcome)
   return job.cancelAsked
     ? ended(after, around, 'cancelled')
-    : { ...after, ...nowhere, status: 'retrying', dueAt: around.now + 1 }
+    : { ...after, ...nowhere, status: 'retrying', dueAt: around.now + 1, crashes: 0 }
 }
 
 /**
