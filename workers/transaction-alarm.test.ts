@@ -15,7 +15,7 @@ it('A transaction that is left open is told of, also in another database, as lon
   const aboutIt = async () => {
     told.length = 0
     await alarm.runOnce()
-    return told.filter(({ applicationName }) => applicationName === 'forgetful').map(({ msg }) => msg)
+    return told.filter(({ applicationName }) => applicationName === 'forgetful transaction').map(({ msg }) => msg)
   }
   try {
     await forgetful.transactions.run(async (sql) => {

@@ -6,7 +6,7 @@ import { trials } from './servers/index.ts'
 import { TrialContext } from './trial.ts'
 
 /** Quick trials; `npm run chaos -- rows` tries every row. */
-const chosen = [2, 4, 15, 22]
+const chosen = [2, 4, 22]
 const seed = 1
 
 /** Plays several trials on one stage, since opening one takes longer than these. */
