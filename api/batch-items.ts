@@ -25,7 +25,7 @@ export class BatchItems {
     try {
       const { idempotencyKey, ...submission } = parseItem(item)
       return this.#intake.accept(this.#actions.prepare(tenant, submission, idempotencyKey)).then(
-        (result) => ('id' in result ? { index, id: result.id } : this.refuse(index, refusedKey(result.kind))),
+        (result) => ('id' in result ? { index, id: result.id } : this.refuse(index, refusedKey(result))),
         (error: unknown) => this.refuse(index, error),
       )
     } catch (error) {

@@ -81,3 +81,8 @@ export function noSuchJob(id: string): Problem {
     `There is no job ${id.slice(0, 80)}. Check the id; finished jobs are deleted after their retention.`,
   )
 }
+
+/** The 503 of what will go through later. @param detail also says what is known of the request. */
+export function unavailable(detail: string): Problem {
+  return new Problem('unavailable', detail, { headers: { 'retry-after': '1' } })
+}

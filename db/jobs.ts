@@ -1,4 +1,4 @@
-import { and, arrayContains, desc, eq, gte, lt, type SQL } from 'drizzle-orm'
+import { and, arrayContains, desc, DrizzleQueryError, eq, gte, lt, type SQL } from 'drizzle-orm'
 import type { Database, Sql } from './connect.ts'
 import { jobs } from './schema/jobs.ts'
 import type { JobError } from './settle.ts'
@@ -114,6 +114,7 @@ const summary = {
  * Lists a tenant's jobs, newest first. Internal types are left out unless the filter names their type.
  *
  * @param limit rows at most.
+ * @throws the driver's error.
  */
 export async function listJobs(
   orm: Database['orm'],
@@ -137,5 +138,8 @@ export async function listJobs(
     .where(and(...conditions))
     .orderBy(desc(jobs.id))
     .limit(limit)
+    .catch((error: unknown) => {
+      throw error instanceof DrizzleQueryError ? error.cause : error
+    })
   return rows as JobSummary[]
 }

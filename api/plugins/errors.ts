@@ -1,15 +1,16 @@
-import { errorCode, isConnectionError, isRowError } from '@jobyard/db/connect'
+import { errorCode, isRowError } from '@jobyard/db/connect'
+import { fateOf, type Fate } from '@jobyard/db/trouble'
 import { DeadlineError } from '@jobyard/queues/deadline'
 import { OverloadedError } from '@jobyard/queues/errors'
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import type { z } from 'zod'
-import { Problem, type FieldError } from '../problem.ts'
+import { Problem, unavailable, type FieldError } from '../problem.ts'
 
 /** Answers every error as problem+json; what we did not foresee is logged and answered without its insides. */
 export function registerErrors(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const problem = problemOf(error)
+    const problem = problemOf(error, { reading: request.method === 'GET' })
     if (problem.status >= 500) request.log.error({ err: error }, problem.message)
     return sendProblem(reply, problem)
   })
@@ -31,16 +32,18 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     .send(problem.toJSON())
 }
 
-/** @returns the problem that an error of any origin is answered with. */
-export function problemOf(error: unknown): Problem {
+/**
+ * @param reading the request would have changed nothing anyway.
+ * @returns the problem that an error of any origin is answered with.
+ */
+export function problemOf(error: unknown, { reading = false } = {}): Problem {
   if (error instanceof Problem) return error
   if (hasZodFastifySchemaValidationErrors(error)) return validationProblem(error)
   if (error instanceof OverloadedError)
     return unavailable('Too many requests wait for the database. Try again in a second.')
-  const code = errorCode(error)
   return (
-    ofFramework(code, error) ??
-    ofDatabase(code, error) ??
+    ofFramework(errorCode(error), error) ??
+    ofDatabase(error, reading) ??
     new Problem('internal', 'An unexpected error; it was logged.')
   )
 }
@@ -91,16 +94,29 @@ function ofFramework(code: string, error: unknown): Problem | undefined {
   }
 }
 
-function ofDatabase(code: string, error: unknown): Problem | undefined {
-  if (isRowError(error)) return invalid([{ path: '', message: 'Postgres cannot store this value' }])
-  if (isConnectionError(error) || error instanceof DeadlineError || /^(53|57|40)/.test(code)) {
-    return unavailable(
-      'The database did not answer, so it is unknown whether the request was carried out. Repeat it with the same Idempotency-Key.',
-    )
-  }
-  return undefined
+const whatBecameOfIt: Record<Fate, string> = {
+  undone:
+    'The database cannot take the request now, and nothing of it was stored. Repeat it, with the same Idempotency-Key if it has one.',
+  unknown:
+    'The database did not answer, so it is unknown whether the request was carried out. Repeat it with the same Idempotency-Key.',
 }
 
-function unavailable(detail: string): Problem {
-  return new Problem('unavailable', detail, { headers: { 'retry-after': '1' } })
+function ofDatabase(error: unknown, reading: boolean): Problem | undefined {
+  if (isRowError(error)) return invalid([{ path: '', message: 'Postgres cannot store this value' }])
+  const fate = error instanceof DeadlineError ? 'unknown' : fateOf(error)
+  return fate && unavailable(reading ? 'The database did not answer. Ask again.' : whatBecameOfIt[fate])
+}
+
+/**
+ * Waits for what is read after a change.
+ *
+ * @throws Problem `unavailable`, which says that the change stands, when only the reading met trouble.
+ */
+export async function readAfterChange<Result>(reading: Promise<Result>): Promise<Result> {
+  try {
+    return await reading
+  } catch (error) {
+    if (problemOf(error).kind !== 'unavailable') throw error
+    throw unavailable('The request was carried out, but what came of it could not be read. Read it again.')
+  }
 }
