@@ -1,6 +1,7 @@
 import type { Database } from '@jobyard/db/connect'
 import type { Carrier } from '@jobyard/queues/carrier'
 import type { Catalogue } from '@jobyard/queues/catalogue'
+import { Circuit } from '@jobyard/queues/circuit'
 import { Intake } from '@jobyard/queues/intake'
 import { logLostTickets } from '@jobyard/queues/lost-tickets'
 import { TicketSender } from '@jobyard/queues/tickets'
@@ -54,7 +55,8 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     contracts: catalogue.contracts,
     onLost: logLostTickets(log),
   })
-  const intake = new Intake(db.sql, tickets)
+  const circuit = watchRecord(db.sql, log)
+  const intake = new Intake({ sql: db.sql, tickets, circuit })
   const actions = new JobActions({ db, carrier, intake, tickets, catalogue })
 
   const loggerInstance: FastifyBaseLogger = log
@@ -83,6 +85,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   const items = new BatchItems(actions, intake, log)
   const streams = new BatchStreams(items, deps.streamLimits)
   endWaitingOnClose(app, finished, streams)
+  circuit.onChange((open) => streams.holdUp(open))
   await app.register(jobRoutes, {
     actions,
     finished,
@@ -97,8 +100,19 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   app.addHook('onClose', async () => {
     await intake.drained()
     await tickets.flush()
+    circuit.stop()
   })
   return app
+}
+
+/** Says in the log when Postgres is away, and when it is back. */
+function watchRecord(sql: Database['sql'], log: Logger): Circuit {
+  const circuit = new Circuit({ probe: async () => sql`select 1` })
+  circuit.onChange((open) => {
+    if (open) log.error('Postgres does not answer: requests are refused until it does')
+    else log.info('Postgres answers again')
+  })
+  return circuit
 }
 
 /** While the app closes, nobody waits for a job any longer, no stream is read on, and each answer is the last of its connection. */

@@ -50,6 +50,12 @@ export function fateOf(error: unknown): Fate | undefined {
   return disconnected.has(code) ? 'unknown' : undefined
 }
 
+/** Tells trouble that will strike the next statement as well: Postgres cannot be reached, is starting or ending, or its connections get lost. */
+export function isAway(error: unknown): boolean {
+  if (/^(08|57P)/.test(errorCode(error))) return true
+  return !(error instanceof postgres.PostgresError) && fateOf(error) !== undefined
+}
+
 /** Node tries every address of a name, and fails with what each of them said. */
 function failedToConnect(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(failedToConnect)

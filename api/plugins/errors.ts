@@ -1,7 +1,7 @@
 import { errorCode, isRowError } from '@jobyard/db/connect'
 import { fateOf, type Fate } from '@jobyard/db/trouble'
 import { DeadlineError } from '@jobyard/queues/deadline'
-import { OverloadedError } from '@jobyard/queues/errors'
+import { OverloadedError, RecordAwayError } from '@jobyard/queues/errors'
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import type { z } from 'zod'
@@ -39,11 +39,9 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
 export function problemOf(error: unknown, { reading = false } = {}): Problem {
   if (error instanceof Problem) return error
   if (hasZodFastifySchemaValidationErrors(error)) return validationProblem(error)
-  if (error instanceof OverloadedError)
-    return unavailable('Too many requests wait for the database. Try again in a second.')
   return (
     ofFramework(errorCode(error), error) ??
-    ofDatabase(error, reading) ??
+    ofRecord(error, reading) ??
     new Problem('internal', 'An unexpected error; it was logged.')
   )
 }
@@ -101,10 +99,19 @@ const whatBecameOfIt: Record<Fate, string> = {
     'The database did not answer, so it is unknown whether the request was carried out. Repeat it with the same Idempotency-Key.',
 }
 
-function ofDatabase(error: unknown, reading: boolean): Problem | undefined {
+function ofRecord(error: unknown, reading: boolean): Problem | undefined {
   if (isRowError(error)) return invalid([{ path: '', message: 'Postgres cannot store this value' }])
-  const fate = error instanceof DeadlineError ? 'unknown' : fateOf(error)
+  if (error instanceof OverloadedError)
+    return unavailable(
+      'Too many requests wait for the database; nothing of this one was stored. Repeat it in a second.',
+    )
+  const fate = fateOfRequest(error)
   return fate && unavailable(reading ? 'The database did not answer. Ask again.' : whatBecameOfIt[fate])
+}
+
+function fateOfRequest(error: unknown): Fate | undefined {
+  if (error instanceof DeadlineError) return 'unknown'
+  return error instanceof RecordAwayError ? 'undone' : fateOf(error)
 }
 
 /**
