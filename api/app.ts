@@ -19,6 +19,7 @@ import { keyMatcher, registerAuth } from './plugins/auth.ts'
 import { BodyDeadline } from './plugins/body-deadline.ts'
 import { registerErrors } from './plugins/errors.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { boundRecordRoutes } from './plugins/record-bounds.ts'
 import { batchRoutes } from './routes/batch.ts'
 import { boardRoutes } from './routes/board.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -39,6 +40,8 @@ export interface AppDependencies {
   readonly accepting?: () => boolean
   /** Time a client has to send a whole body, in milliseconds. */
   readonly bodyTimeoutMs?: number
+  /** Time that a request may wait for Postgres, in milliseconds. */
+  readonly recordTimeoutMs?: number | undefined
   /** Where streams differ from their defaults. */
   readonly streamLimits?: Partial<StreamLimits>
 }
@@ -56,7 +59,8 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     onLost: logLostTickets(log),
   })
   const circuit = watchRecord(db.sql, log)
-  const intake = new Intake({ sql: db.sql, tickets, circuit })
+  const deadlineMs = deps.recordTimeoutMs
+  const intake = new Intake({ sql: db.sql, tickets, circuit, deadlineMs })
   const actions = new JobActions({ db, carrier, intake, tickets, catalogue })
 
   const loggerInstance: FastifyBaseLogger = log
@@ -80,6 +84,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   })
   registerErrors(app)
   registerAuth(app, deps.adminKey)
+  boundRecordRoutes(app, { circuit, deadlineMs })
   await registerOpenApi(app, deps.version)
   const finished = new FinishedJobs(db.sql)
   const items = new BatchItems(actions, intake, log)
@@ -95,7 +100,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   await app.register(batchRoutes, { items, streams, bodyDeadline })
   await app.register(jobTypeRoutes, { catalogue })
   await app.register(queueRoutes, { sql: db.sql, actions })
-  await app.register(healthRoutes, { sql: db.sql, carrier, accepting })
+  await app.register(healthRoutes, { sql: db.sql, circuit, carrier, accepting })
   await app.register(boardRoutes, { sql: db.sql, actions, catalogue, isAdminKey: keyMatcher(deps.adminKey) })
   app.addHook('onClose', async () => {
     await intake.drained()

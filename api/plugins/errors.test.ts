@@ -1,13 +1,9 @@
 import { connect } from '@jobyard/db/connect'
-import { openCarrier } from '@jobyard/queues/carrier'
-import { createCatalogue } from '@jobyard/queues/catalogue'
 import { DeadlineError } from '@jobyard/queues/deadline'
-import { echo } from '@jobyard/queues/contracts/echo'
-import { pino } from 'pino'
 import { expect, it, onTestFinished } from 'vitest'
+import { listenOn } from '../../testing/listening-api.ts'
 import { adminKey } from '../../testing/platform.ts'
 import { openRecord } from '../../testing/record.ts'
-import { buildApp } from '../app.ts'
 import { problemOf } from './errors.ts'
 
 const hello = { type: 'echo', input: { value: 1 } }
@@ -15,21 +11,8 @@ const hello = { type: 'echo', input: { value: 1 } }
 /** An API on this database, without workers. */
 async function openApi(databaseUrl: string) {
   const db = connect(databaseUrl, { applicationName: 'errors' })
-  const carrier = openCarrier({ databaseUrl, onError: () => {} })
-  const app = await buildApp({
-    db,
-    carrier,
-    catalogue: createCatalogue([echo]),
-    adminKey,
-    secret: 'secret-of-tests',
-    version: '0',
-    log: pino({ level: 'silent' }),
-  })
-  onTestFinished(async () => {
-    await app.close()
-    await carrier.close()
-    await db.close()
-  })
+  onTestFinished(() => db.close())
+  const { app } = await listenOn(db, databaseUrl)
   return async (method: 'GET' | 'POST', url: string, payload?: object, more: Record<string, string> = {}) => {
     const headers = { authorization: `Bearer ${adminKey}`, ...more }
     const answer = await app.inject({ method, url, headers, ...(payload && { payload }) })

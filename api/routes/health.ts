@@ -1,5 +1,6 @@
 import type { Database } from '@jobyard/db/connect'
 import type { Carrier } from '@jobyard/queues/carrier'
+import type { Circuit } from '@jobyard/queues/circuit'
 import { withDeadline } from '@jobyard/queues/deadline'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
@@ -9,6 +10,8 @@ const deadlineMs = 1_000
 
 export interface HealthOptions {
   readonly sql: Database['sql']
+  /** Whether Postgres answers. */
+  readonly circuit: Circuit
   readonly carrier: Carrier
   /** False while the process is draining. */
   readonly accepting: () => boolean
@@ -21,7 +24,10 @@ const readySchema = z.object({
 })
 
 /** Whether the process lives, and whether it should get traffic. */
-export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { sql, carrier, accepting }) => {
+export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, options) => {
+  const { sql, circuit, carrier, accepting } = options
+  const askPostgres = async () => (circuit.isOpen ? 'down' : isUp(sql`select 1`))
+
   app.get(
     '/livez',
     {
@@ -49,7 +55,7 @@ export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { 
       },
     },
     async (_request, reply) => {
-      const [postgres, tickets] = await Promise.all([isUp(sql`select 1`), isUp(carrier.ping())])
+      const [postgres, tickets] = await Promise.all([askPostgres(), isUp(carrier.ping())])
       const up = accepting() && postgres === 'up'
       const status = !accepting()
         ? 'draining'
