@@ -49,9 +49,9 @@ export class Problem extends Error {
   constructor(
     kind: ProblemKind,
     detail: string,
-    extra: { errors?: readonly FieldError[]; headers?: Record<string, string> } = {},
+    extra: { errors?: readonly FieldError[]; headers?: Record<string, string>; cause?: unknown } = {},
   ) {
-    super(detail)
+    super(detail, { cause: extra.cause })
     this.kind = kind
     this.errors = extra.errors
     this.headers = extra.headers ?? {}
@@ -83,6 +83,6 @@ export function noSuchJob(id: string): Problem {
 }
 
 /** The 503 of what will go through later. @param detail also says what is known of the request. */
-export function unavailable(detail: string): Problem {
-  return new Problem('unavailable', detail, { headers: { 'retry-after': '1' } })
+export function unavailable(detail: string, cause?: unknown): Problem {
+  return new Problem('unavailable', detail, { headers: { 'retry-after': '1' }, cause })
 }

@@ -1,10 +1,13 @@
 import { connect } from '@jobyard/db/connect'
 import { DeadlineError } from '@jobyard/queues/deadline'
+import { RecordAwayError } from '@jobyard/queues/errors'
+import { pino } from 'pino'
 import { expect, it, onTestFinished } from 'vitest'
 import { listenOn } from '../../testing/listening-api.ts'
 import { adminKey } from '../../testing/platform.ts'
 import { openRecord } from '../../testing/record.ts'
-import { problemOf } from './errors.ts'
+import { Problem, unavailable } from '../problem.ts'
+import { problemLog, problemOf } from './errors.ts'
 
 const hello = { type: 'echo', input: { value: 1 } }
 
@@ -75,4 +78,21 @@ it('It is unknown what has become of a statement that was not answered', () => {
 
 it('What is our own fault is no trouble of Postgres', () => {
   expect(problemOf(new TypeError()).kind).toBe('internal')
+})
+
+it('Trouble that strikes thousands of requests is logged together, and what nobody foresaw each time', () => {
+  const lines: string[] = []
+  const log = pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line).err.message) })
+  const logProblem = problemLog(log)
+  for (const error of [
+    new DeadlineError('slow'),
+    new DeadlineError('slow'),
+    new RecordAwayError('away'),
+    unavailable('It stops.'),
+    new TypeError('a bug'),
+    new TypeError('a bug'),
+    new Problem('not-found', 'It is not there.'),
+  ])
+    logProblem(problemOf(error), error)
+  expect(lines).toEqual(['slow', 'a bug', 'a bug'])
 })

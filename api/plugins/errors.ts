@@ -2,16 +2,18 @@ import { errorCode, isRowError } from '@jobyard/db/connect'
 import { fateOf, type Fate } from '@jobyard/db/trouble'
 import { DeadlineError } from '@jobyard/queues/deadline'
 import { OverloadedError, RecordAwayError } from '@jobyard/queues/errors'
-import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
+import { logTogether } from '@jobyard/queues/log-together'
+import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import type { z } from 'zod'
 import { Problem, unavailable, type FieldError } from '../problem.ts'
 
 /** Answers every error as problem+json; what we did not foresee is logged and answered without its insides. */
 export function registerErrors(app: FastifyInstance): void {
+  const logProblem = problemLog(app.log)
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const problem = problemOf(error, { reading: request.method === 'GET' })
-    if (problem.status >= 500) request.log.error({ err: error }, problem.message)
+    logProblem(problem, error)
     return sendProblem(reply, problem)
   })
   app.setNotFoundHandler((request, reply) =>
@@ -20,6 +22,16 @@ export function registerErrors(app: FastifyInstance): void {
       new Problem('not-found', `There is nothing at ${request.method} ${request.url.slice(0, 200)}. See /docs.`),
     ),
   )
+}
+
+/** @returns what logs the errors behind problems: what we did not foresee each time, trouble with Postgres together. */
+export function problemLog(log: FastifyBaseLogger): (problem: Problem, error: unknown) => void {
+  const logTrouble = logTogether(log, 'requests', 'Requests met trouble with Postgres, and were answered 503')
+  return ({ status, message }, error) => {
+    const origin = error instanceof Problem ? error.cause : error
+    if (status === 500) log.error({ err: error }, message)
+    else if (status === 503 && origin && !(origin instanceof RecordAwayError)) logTrouble(origin)
+  }
 }
 
 /** Sends a problem with its status and headers. */
@@ -124,6 +136,6 @@ export async function readAfterChange<Result>(reading: Promise<Result>): Promise
     return await reading
   } catch (error) {
     if (problemOf(error).kind !== 'unavailable') throw error
-    throw unavailable('The request was carried out, but what came of it could not be read. Read it again.')
+    throw unavailable('The request was carried out, but what came of it could not be read. Read it again.', error)
   }
 }
