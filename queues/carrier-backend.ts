@@ -45,7 +45,7 @@ export interface CarrierBackend {
   migrate(): Promise<void>
   /** @throws Error with the remedy when the carrier must not be used as it is configured. */
   check(): Promise<void>
-  /** @throws when the carrier does not answer. */
+  /** Writes next to nothing. @throws when the carrier does not answer, or takes no writes. */
   ping(): Promise<void>
   disconnect(): Promise<void>
 }

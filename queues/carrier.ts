@@ -57,7 +57,7 @@ export class Carrier {
     return this.#backend.check()
   }
 
-  /** @throws when the carrier does not answer; sets no deadline of its own. */
+  /** Writes next to nothing. @throws when the carrier does not answer or takes no writes; sets no deadline of its own. */
   ping(): Promise<void> {
     return this.#backend.ping()
   }

@@ -45,7 +45,7 @@ export class RedisCarrier implements CarrierBackend {
   }
 
   async ping(): Promise<void> {
-    await this.#connection.ping()
+    await this.#connection.set(`${prefix}:ping`, '', 'PX', 1_000)
   }
 
   async disconnect(): Promise<void> {
