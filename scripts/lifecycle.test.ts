@@ -7,6 +7,7 @@ import { findPostmaster } from '@jobyard/db/embedded-server'
 import { describe, inject, it, type TestContext } from 'vitest'
 import { createDatabase } from '../testing/postgres.ts'
 import { adminKey } from '../testing/platform.ts'
+import { startTestRedis } from '../testing/redis.ts'
 import { checkout, makeFolder } from '../testing/walkthrough.ts'
 
 type Cleanup = TestContext['onTestFinished']
@@ -66,6 +67,7 @@ async function takenPort(onTestFinished: Cleanup): Promise<string> {
 }
 
 const away = { DATABASE_URL: 'postgres://me:secret@127.0.0.1:1/x' }
+const keys = { JOBYARD_ADMIN_KEY: adminKey, JOBYARD_SECRET: adminKey }
 const starting = 'Starting the API and the workers'
 
 describe.skipIf(process.platform !== 'linux')('npm start', () => {
@@ -117,6 +119,18 @@ describe.skipIf(process.platform !== 'linux')('npm start', () => {
   })
 })
 
+it('The API warns of a Redis that evicts tickets, and works all the same', async ({ expect, onTestFinished }) => {
+  const redis = await startTestRedis({ args: ['--maxmemory-policy', 'allkeys-lru'] })
+  onTestFinished(() => redis.stop())
+  const { start } = await openFolder(onTestFinished)
+  const environment = { ...(await database(onTestFinished)), REDIS_URL: redis.url, ...keys }
+  const { child, prints, ended } = start('api/main.ts', environment)
+  await prints('maxmemory-policy is allkeys-lru. Set it to noeviction')
+  await prints('api is up')
+  child.kill('SIGTERM')
+  expect(await ended).toMatchObject({ how: 0 })
+})
+
 describe.concurrent('While a server is away', () => {
   it('npm start says so in one line, and ends', async ({ expect, onTestFinished }) => {
     const { start } = await openFolder(onTestFinished)
@@ -137,7 +151,6 @@ describe.concurrent('While a server is away', () => {
   ] as const)('%s: a signal ends the wait for %s with 0', async (row, { expect, onTestFinished }) => {
     const [part, server, servers] = row
     const { start } = await openFolder(onTestFinished)
-    const keys = { JOBYARD_ADMIN_KEY: adminKey, JOBYARD_SECRET: adminKey }
     const { child, prints, ended } = start(`${part}/main.ts`, { ...(await servers(onTestFinished)), ...keys })
     await prints(`${server} does not answer`)
     child.kill('SIGTERM')
