@@ -1,8 +1,9 @@
-import { and, arrayContains, desc, DrizzleQueryError, eq, gte, lt, type SQL } from 'drizzle-orm'
+import { and, arrayContains, desc, eq, gte, lt, type SQL } from 'drizzle-orm'
 import type { Database, Sql } from './connect.ts'
 import { jobs } from './schema/jobs.ts'
 import type { JobError } from './settle.ts'
 import type { JobStatus, Outcome } from './statuses.ts'
+import { unwrapped } from './trouble.ts'
 
 /** A job as it stands in the record. */
 export interface JobRow {
@@ -139,7 +140,7 @@ export async function listJobs(
     .orderBy(desc(jobs.id))
     .limit(limit)
     .catch((error: unknown) => {
-      throw error instanceof DrizzleQueryError ? error.cause : error
+      throw unwrapped(error)
     })
   return rows as JobSummary[]
 }

@@ -1,3 +1,4 @@
+import { DrizzleQueryError } from 'drizzle-orm'
 import postgres from 'postgres'
 import { errorCode } from './connect.ts'
 import { CommitUnknownError, ConnectionLostError } from './transaction.ts'
@@ -50,10 +51,20 @@ export function fateOf(error: unknown): Fate | undefined {
   return disconnected.has(code) ? 'unknown' : undefined
 }
 
+/** @returns the driver's error, which the query builder wraps. */
+export function unwrapped(error: unknown): unknown {
+  return error instanceof DrizzleQueryError ? error.cause : error
+}
+
 /** Tells trouble that will strike the next statement as well: Postgres cannot be reached, is starting or ending, or its connections get lost. */
 export function isAway(error: unknown): boolean {
   if (/^(08|57P)/.test(errorCode(error))) return true
   return !(error instanceof postgres.PostgresError) && fateOf(error) !== undefined
+}
+
+/** Tells that Postgres has no connection, memory or disk left: it will when others give theirs back. */
+export function isFull(error: unknown): boolean {
+  return errorCode(error).startsWith('53')
 }
 
 /** Node tries every address of a name, and fails with what each of them said. */

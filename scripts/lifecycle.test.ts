@@ -7,6 +7,7 @@ import { findPostmaster } from '@jobyard/db/embedded-server'
 import { describe, inject, it, type TestContext } from 'vitest'
 import { createDatabase } from '../testing/postgres.ts'
 import { adminKey } from '../testing/platform.ts'
+import { createCrowdedUser } from '../testing/crowded-user.ts'
 import { startTestRedis } from '../testing/redis.ts'
 import { checkout, makeFolder } from '../testing/walkthrough.ts'
 
@@ -138,6 +139,16 @@ describe.concurrent('While a server is away', () => {
     expect(how).toBe(1)
     expect(printed).toContain('Postgres at 127.0.0.1:1 (DATABASE_URL) does not answer: ECONNREFUSED\n')
     expect(printed).not.toMatch(/secret|\n\s+at /)
+  })
+
+  it('npm start waits for a Postgres that has no connection left', async ({ expect, onTestFinished }) => {
+    const { start } = await openFolder(onTestFinished)
+    const { url, relieve } = await createCrowdedUser((await database(onTestFinished)).DATABASE_URL, onTestFinished)
+    const { prints, ended } = start('scripts/start.ts', { DATABASE_URL: url })
+    await prints('has no room')
+    await relieve()
+    await prints('permission denied') // it is a user who may nothing
+    expect(await ended).toMatchObject({ how: 1 })
   })
 
   it.for([
