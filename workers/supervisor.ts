@@ -13,6 +13,7 @@ import { Claims } from './claims.ts'
 import type { Handler } from './define-handler.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { JobWorker } from './job-worker.ts'
+import { OldTransactions } from './old-transactions.ts'
 import { Ownership } from './ownership.ts'
 import { ProbeJudge } from './probe-judge.ts'
 import { ProgressReports } from './progress-reports.ts'
@@ -87,6 +88,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const suspects = new Suspects({ sql, ownership, queues, runAttempt: (run) => attempts.execute([run]) })
   const ticker = new Ticker(sql, tickets)
   const pruner = new Pruner(sql, options.retention)
+  const oldTransactions = new OldTransactions(sql, log)
   const probes = new ProbeJudge(sql, tickets, log)
   const every = (everyMs: number, name: string, runOnce: () => Promise<boolean | void>) =>
     new Loop({ name, everyMs, runOnce, log })
@@ -102,6 +104,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     every(5_000, 'probe', async () => void (await reconciler.probe())),
     every(5_000, 'pauses', async () => void (await reconciler.mirrorPauses())),
     every(60_000, 'pruner', () => pruner.runOnce()),
+    every(60_000, 'old transactions', async () => void (await oldTransactions.runOnce())),
   ]
   const batchSizeOf = (queue: string) =>
     Math.max(1, ...contracts.map((contract) => (contract.queue === queue && contract.batch?.size) || 1))
