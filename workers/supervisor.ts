@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import { readClock } from '@jobyard/db/clock'
 import { connect } from '@jobyard/db/connect'
 import { ensureQueues } from '@jobyard/db/queue-rows'
 import { handBack, type Ticketable } from '@jobyard/db/requeue'
@@ -21,6 +22,7 @@ import { Pruner, type Retention } from './pruner.ts'
 import { Reconciler } from './reconciler.ts'
 import { Loop, pause } from './service.ts'
 import { Settlements } from './settlements.ts'
+import { SteadyClock } from './steady-clock.ts'
 import { Suspects } from './suspects.ts'
 import { Ticker } from './ticker.ts'
 
@@ -87,7 +89,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const reconciler = new Reconciler({ sql, carrier, tickets, queues, leaseMs, log })
   const suspects = new Suspects({ sql, ownership, queues, runAttempt: (run) => attempts.execute([run]) })
   const ticker = new Ticker(sql, tickets)
-  const pruner = new Pruner(sql, options.retention)
+  const pruner = new Pruner(sql, options.retention, new SteadyClock({ read: () => readClock(sql), log }))
   const oldTransactions = new OldTransactions(sql, log)
   const probes = new ProbeJudge(sql, tickets, log)
   const every = (everyMs: number, name: string, runOnce: () => Promise<boolean | void>) =>
