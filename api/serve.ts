@@ -44,6 +44,8 @@ export async function serve(signals: StopSignals, catalogue = installed): Promis
   await ensureQueues(db.sql, catalogue.queues)
 
   let accepting = true
+  // Workers refuse such a carrier; jobs can be accepted without one.
+  carrier.check().catch((error: Error) => accepting && log.warn(error.message))
   const app = await buildApp({
     db,
     carrier,

@@ -46,6 +46,30 @@ it('leaves ended jobs, and those of other tenants, alone', async () => {
   expect(await cancelJob(record.sql, 'default', id)).toEqual({ status: 'completed', changed: false })
 })
 
+it('tells of a job that somebody else has just cancelled that it is cancelled', async () => {
+  const id = await record.addJob()
+  const cancels = await Promise.all(Array.from({ length: 5 }, () => cancelJob(record.sql, 'default', id)))
+  expect(cancels.map((cancel) => cancel?.status)).toEqual(Array.from({ length: 5 }, () => 'cancelled'))
+  expect(cancels.filter((cancel) => cancel?.changed)).toHaveLength(1)
+  expect(await record.events(id)).toEqual(['job.cancelled'])
+})
+
+it('tells of a job that ends while it waits how it has ended', async () => {
+  const id = await record.addJob()
+  const cancel = await record.db.transactions.run(async (sql) => {
+    await sql`update jobs set status = 'failed', ticketed_at = null, finished_at = clock_timestamp() where id = ${id}`
+    const cancelling = cancelJob(record.sql, 'default', id)
+    await expect
+      .poll(
+        async () =>
+          (await sql`select 1 from pg_stat_activity where pg_backend_pid() = any (pg_blocking_pids(pid))`).length,
+      )
+      .toBe(1)
+    return { cancelling }
+  })
+  expect(await cancel.cancelling).toEqual({ status: 'failed', changed: false })
+})
+
 it('races with claims without cancelling what has just started', async () => {
   const worker = await record.addWorker()
   for (let round = 0; round < 30; round++) {

@@ -111,7 +111,7 @@ export class PostgresCarrier implements CarrierBackend {
   }
 
   async ping(): Promise<void> {
-    await this.#pool.query('select 1')
+    await this.#pool.query('select pg_current_xact_id()') // refused where nothing can be written
   }
 
   async disconnect(): Promise<void> {

@@ -1,11 +1,12 @@
 import { hostname } from 'node:os'
+import { readClock } from '@jobyard/db/clock'
 import { connect } from '@jobyard/db/connect'
 import { ensureQueues } from '@jobyard/db/queue-rows'
 import { handBack, type Ticketable } from '@jobyard/db/requeue'
 import { deleteWorker } from '@jobyard/db/worker-rows'
 import type { Carrier } from '@jobyard/queues/carrier'
 import { withDeadline } from '@jobyard/queues/deadline'
-import { logLostTickets } from '@jobyard/queues/lost-tickets'
+import { logLostTickets } from '@jobyard/queues/log-together'
 import { sendDeadlineMs, TicketSender } from '@jobyard/queues/tickets'
 import type { Logger } from 'pino'
 import { Attempts } from './attempts.ts'
@@ -22,6 +23,7 @@ import { openQuarantine, Quarantine, type Duty } from './quarantine.ts'
 import { Reconciler } from './reconciler.ts'
 import { Loop, pause, type Service } from './service.ts'
 import { Settlements } from './settlements.ts'
+import { SteadyClock } from './steady-clock.ts'
 import { StuckHandlers } from './stuck-handlers.ts'
 import { Suspects } from './suspects.ts'
 import { Ticker } from './ticker.ts'
@@ -112,7 +114,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const stuck = new StuckHandlers({ attempts, slots, onHalf: options.onStuck, log })
   const quarantine = new Quarantine({ sql, queues, open: openQuarantine, log })
   const ticker = new Ticker(sql, tickets)
-  const pruner = new Pruner(sql, options.retention)
+  const pruner = new Pruner(sql, options.retention, new SteadyClock({ read: () => readClock(sql), log }))
   const alarm = new TransactionAlarm(sql, log)
   const probes = new ProbeJudge(sql, tickets, log)
   const every = (everyMs: number, name: string, runOnce: () => Promise<boolean | void>) =>

@@ -2,6 +2,7 @@ import { newId } from '@jobyard/db/ids'
 import { claimJobs } from '@jobyard/db/claim'
 import { cancelJob } from '@jobyard/db/cancel'
 import { connect } from '@jobyard/db/connect'
+import { readClock } from '@jobyard/db/clock'
 import { setPaused } from '@jobyard/db/queue-rows'
 import { settleAttempts } from '@jobyard/db/settle'
 import { deleteWorker, readBeats } from '@jobyard/db/worker-rows'
@@ -19,6 +20,7 @@ import { OwnershipCheck } from './ownership-check.ts'
 import { ProbeJudge } from './probe-judge.ts'
 import { Pruner } from './pruner.ts'
 import { Reconciler } from './reconciler.ts'
+import { SteadyClock } from './steady-clock.ts'
 import { Suspects } from './suspects.ts'
 import { Ticker } from './ticker.ts'
 
@@ -422,6 +424,7 @@ it('The ticker sends tickets for what is due', async () => {
 
 describe('The pruner', () => {
   const retention = { completedMs: 1_000, failedMs: 100_000, eventsMs: 1_000 }
+  const clock = { isSteady: async () => true }
   it('deletes what is past its retention, with attempts and events, and nothing that lives', async () => {
     const [old, young, failed, live] = [
       await record.addJob(),
@@ -434,7 +437,7 @@ describe('The pruner', () => {
     await record.end(failed, 'failed', 60)
     await record.sql`update jobs set created_at = created_at - interval '10 years'`
     await record.sql`insert into attempts (job_id, epoch, tenant, attempt, outcome, started_at, finished_at) values (${old}, 1, 't', 1, 'failed', now(), now())`
-    expect(await new Pruner(record.sql, retention).runOnce()).toBe(false)
+    expect(await new Pruner(record.sql, retention, clock).runOnce()).toBe(false)
     const left = await record.sql<{ id: string }[]>`select id from jobs`
     expect(left.map(({ id }) => id).toSorted()).toEqual([young, failed, live].toSorted())
     expect(await record.attempts(old)).toEqual([])
@@ -448,8 +451,21 @@ describe('The pruner', () => {
     ]
     await record.end(ended, 'completed', 0)
     await record.sql`update idempotency_keys set created_at = created_at - interval '8 days'`
-    await new Pruner(record.sql, retention).runOnce()
+    await new Pruner(record.sql, retention, clock).runOnce()
     expect((await record.sql`select job_id from idempotency_keys`).map((row) => row.jobId)).toEqual([live])
+  })
+
+  it('deletes nothing while the clock of Postgres is not to be believed', async () => {
+    const id = await record.addJob()
+    await record.end(id, 'completed', 60)
+    let aheadMs = 365 * 86_400_000
+    const steady = new SteadyClock({ read: async () => (await readClock(record.sql)) + aheadMs, log })
+    const pruner = new Pruner(record.sql, retention, steady)
+    expect(await pruner.runOnce()).toBe(false)
+    expect((await record.job(id)).status).toBe('completed')
+    aheadMs = 0
+    await pruner.runOnce()
+    await expect(record.job(id)).rejects.toThrow('no job')
   })
 
   it('says when there may be more', async () => {
@@ -464,7 +480,7 @@ describe('The pruner', () => {
       )
       insert into endings (queue, tenant, status, ended_at, job_ids, jobs)
       select queue, tenant, status, finished_at, array[id], 1 from copies`
-    const pruner = new Pruner(record.sql, retention)
+    const pruner = new Pruner(record.sql, retention, clock)
     expect([await pruner.runOnce(), await pruner.runOnce()]).toEqual([true, false])
     expect(await record.sql`select from jobs`).toHaveLength(0)
   })

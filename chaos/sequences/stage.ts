@@ -3,6 +3,7 @@ import { connect, type Database } from '@jobyard/db/connect'
 import { ensureQueues } from '@jobyard/db/queue-rows'
 import { createCatalogue } from '@jobyard/queues/catalogue'
 import { defineJob, type Contract } from '@jobyard/queues/define-job'
+import { Circuit } from '@jobyard/queues/circuit'
 import { Intake } from '@jobyard/queues/intake'
 import { createLogger } from '@jobyard/queues/logger'
 import { TicketSender } from '@jobyard/queues/tickets'
@@ -53,7 +54,8 @@ export async function openStage(databaseUrl: string): Promise<Stage> {
   const bag = new Bag()
   const carrier = carrierOf(bag)
   const tickets = new TicketSender(carrier, { contracts: [batched], onLost: () => {} })
-  const intake = new Intake(db.sql, tickets)
+  const circuit = new Circuit({ probe: async () => db.sql`select 1` })
+  const intake = new Intake({ sql: db.sql, tickets, circuit })
   await addLedger(db.sql)
   await ensureQueues(db.sql, [batched.queue])
   return {
