@@ -3,7 +3,6 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Cursors } from './cursor.ts'
 import { keyMatcher } from './plugins/auth.ts'
-import { problemOf } from './plugins/errors.ts'
 import { preferredWaitMs } from './prefer.ts'
 
 describe('A cursor', () => {
@@ -52,20 +51,4 @@ it('A key matches itself only', () => {
       expect(matches(text)).toBe(text === 'the key')
     }),
   )
-})
-
-it.each([
-  ['a lost connection', 'CONNECTION_CLOSED', 503],
-  ['a statement that took too long', '57014', 503],
-  ['a lock that was not to be had', '55P03', 503],
-  ['a conflict', '40001', 503],
-  ['a full disk', '53100', 503],
-  ['a disk that fails', '58030', 503],
-  ['a server that is no primary any more', '25006', 503],
-  ['a value that cannot be stored', '22021', 422],
-  ['a mistake of ours', '42703', 500],
-])('To %s (%s) the answer is %i', (_what, code, status) => {
-  const error = Object.assign(new Error('injected'), { code })
-  expect(problemOf(error).status).toBe(status)
-  expect(problemOf(new Error('of the query builder', { cause: error })).status).toBe(status)
 })

@@ -13,7 +13,7 @@ function unknown(text: string): string {
 const statements: readonly (readonly [RegExp, string])[] = [
   [new RegExp(`^${connecting}$`), 'connect'],
   [/^\s*(begin|commit|rollback)\b/i, '$1'],
-  [/^select 1$/, 'ping'],
+  [/^select (1|pg_current_xact_id\(\))$/, 'ping'],
   [/pg_catalog\.pg_type/, 'read-types'],
   [/insert into effects/, 'effect'],
   // db/intake.ts, jobs.ts, cancel.ts, queue-rows.ts
@@ -53,6 +53,7 @@ const statements: readonly (readonly [RegExp, string])[] = [
   [/delete from idempotency_keys/, 'prune-keys'],
   [/delete from jobs/, 'prune-jobs'],
   [/delete from outbox/, 'prune-events'],
+  [/clock_timestamp\(\)\) \* 1000\)::float8 as ms/, 'read-clock'],
   [/xact_start < statement_timestamp/, 'find-open-transactions'],
   // BullMQ
   [/locked_until_ms > latest\.ms/, 'forget-wrong-clocks'],
