@@ -1,8 +1,9 @@
 import type { Database } from '@jobyard/db/connect'
 import type { Carrier } from '@jobyard/queues/carrier'
 import type { Catalogue } from '@jobyard/queues/catalogue'
+import { Circuit } from '@jobyard/queues/circuit'
 import { Intake } from '@jobyard/queues/intake'
-import { logLostTickets } from '@jobyard/queues/lost-tickets'
+import { logLostTickets } from '@jobyard/queues/log-together'
 import { TicketSender } from '@jobyard/queues/tickets'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { validatorCompiler } from 'fastify-type-provider-zod'
@@ -18,6 +19,7 @@ import { keyMatcher, registerAuth } from './plugins/auth.ts'
 import { BodyDeadline } from './plugins/body-deadline.ts'
 import { registerErrors } from './plugins/errors.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { boundRecordRoutes } from './plugins/record-bounds.ts'
 import { batchRoutes } from './routes/batch.ts'
 import { boardRoutes } from './routes/board.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -38,6 +40,8 @@ export interface AppDependencies {
   readonly accepting?: () => boolean
   /** Time a client has to send a whole body, in milliseconds. */
   readonly bodyTimeoutMs?: number
+  /** Time that a request may wait for Postgres, in milliseconds. */
+  readonly recordTimeoutMs?: number | undefined
   /** Where streams differ from their defaults. */
   readonly streamLimits?: Partial<StreamLimits>
 }
@@ -54,7 +58,9 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     contracts: catalogue.contracts,
     onLost: logLostTickets(log),
   })
-  const intake = new Intake(db.sql, tickets)
+  const circuit = watchRecord(db.sql, log)
+  const deadlineMs = deps.recordTimeoutMs
+  const intake = new Intake({ sql: db.sql, tickets, circuit, deadlineMs })
   const actions = new JobActions({ db, carrier, intake, tickets, catalogue })
 
   const loggerInstance: FastifyBaseLogger = log
@@ -78,11 +84,13 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   })
   registerErrors(app)
   registerAuth(app, deps.adminKey)
+  boundRecordRoutes(app, { circuit, deadlineMs })
   await registerOpenApi(app, deps.version)
   const finished = new FinishedJobs(db.sql)
   const items = new BatchItems(actions, intake, log)
   const streams = new BatchStreams(items, deps.streamLimits)
   endWaitingOnClose(app, finished, streams)
+  circuit.onChange((open) => streams.holdUp(open))
   await app.register(jobRoutes, {
     actions,
     finished,
@@ -92,13 +100,24 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   await app.register(batchRoutes, { items, streams, bodyDeadline })
   await app.register(jobTypeRoutes, { catalogue })
   await app.register(queueRoutes, { sql: db.sql, actions })
-  await app.register(healthRoutes, { sql: db.sql, carrier, accepting })
+  await app.register(healthRoutes, { sql: db.sql, circuit, carrier, tickets, accepting })
   await app.register(boardRoutes, { sql: db.sql, actions, catalogue, isAdminKey: keyMatcher(deps.adminKey) })
   app.addHook('onClose', async () => {
     await intake.drained()
     await tickets.flush()
+    circuit.stop()
   })
   return app
+}
+
+/** Says in the log when Postgres is away, and when it is back. */
+function watchRecord(sql: Database['sql'], log: Logger): Circuit {
+  const circuit = new Circuit({ probe: async () => sql`select 1` })
+  circuit.onChange((open) => {
+    if (open) log.error('Postgres does not answer: requests are refused until it does')
+    else log.info('Postgres answers again')
+  })
+  return circuit
 }
 
 /** While the app closes, nobody waits for a job any longer, no stream is read on, and each answer is the last of its connection. */

@@ -1,7 +1,7 @@
 import type { Intake } from '@jobyard/queues/intake'
 import type { Logger } from 'pino'
 import { refusedKey, type JobActions } from './job-actions.ts'
-import { fieldErrors, invalid, problemOf } from './plugins/errors.ts'
+import { fieldErrors, invalid, problemLog, problemOf } from './plugins/errors.ts'
 import type { ProblemDocument } from './problem.ts'
 import { batchItemSchema } from './schemas.ts'
 
@@ -12,12 +12,12 @@ export type ItemAnswer = { index: number; id: string } | { index: number; proble
 export class BatchItems {
   readonly #actions: JobActions
   readonly #intake: Intake
-  readonly #log: Logger
+  readonly #logProblem: ReturnType<typeof problemLog>
 
   constructor(actions: JobActions, intake: Intake, log: Logger) {
     this.#actions = actions
     this.#intake = intake
-    this.#log = log
+    this.#logProblem = problemLog(log)
   }
 
   /** Hands one item in. @returns its answer, once its job is durable; never rejects. */
@@ -25,7 +25,7 @@ export class BatchItems {
     try {
       const { idempotencyKey, ...submission } = parseItem(item)
       return this.#intake.accept(this.#actions.prepare(tenant, submission, idempotencyKey)).then(
-        (result) => ('id' in result ? { index, id: result.id } : this.refuse(index, refusedKey(result.kind))),
+        (result) => ('id' in result ? { index, id: result.id } : this.refuse(index, refusedKey(result))),
         (error: unknown) => this.refuse(index, error),
       )
     } catch (error) {
@@ -36,7 +36,7 @@ export class BatchItems {
   /** @returns the answer to an item that an error of any origin kept out. */
   refuse(index: number, error: unknown): ItemAnswer {
     const problem = problemOf(error)
-    if (problem.status === 500) this.#log.error({ err: error }, problem.message)
+    this.#logProblem(problem, error)
     return { index, problem: problem.toJSON() }
   }
 }

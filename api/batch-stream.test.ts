@@ -24,6 +24,7 @@ function openStreams(limits: Partial<StreamLimits> = {}) {
     underWay,
     handedIn: () => handedIn,
     open: (source: Readable) => openStream(streams, source),
+    holdUp: (heldUp: boolean) => streams.holdUp(heldUp),
     acceptAll: () => underWay.splice(0).forEach(({ accept }) => accept()),
   }
 }
@@ -128,4 +129,31 @@ it('is refused when it is opened after all were closed', async () => {
   streams.close()
   const stream = openStream(streams, endlessLines())
   await expect(stream.begun()).rejects.toMatchObject({ kind: 'unavailable' })
+})
+
+it('reads nothing while it is held up, and goes on where it was', async () => {
+  const { open, acceptAll, handedIn, holdUp } = openStreams({ maxUnderWay: 2 })
+  const stream = open(Readable.from([Buffer.from('0\n1\n2\n3\n')]))
+  await expect.poll(handedIn).toBe(2)
+  holdUp(true)
+  acceptAll()
+  const answers = text(await stream.begun())
+  expect(handedIn()).toBe(2)
+  holdUp(false)
+  await expect.poll(handedIn).toBe(4)
+  acceptAll()
+  expect((await answers).trimEnd().split('\n')).toHaveLength(4)
+})
+
+it('ends when it is held up for too long, and says from where on to send again', async () => {
+  const { open, acceptAll, handedIn, holdUp } = openStreams({ maxUnderWay: 1, heldUpMs: 20 })
+  const stream = open(endlessLines())
+  await expect.poll(handedIn).toBe(1)
+  holdUp(true)
+  acceptAll()
+  const [first, last] = (await text(await stream.begun())).trimEnd().split('\n')
+  expect([first, last].map((answer) => JSON.parse(answer!))).toMatchObject([
+    { index: 0, id: '0' },
+    { index: 1, problem: { status: 503, detail: expect.stringMatching(/database.*from this index/) } },
+  ])
 })

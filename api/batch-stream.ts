@@ -18,13 +18,15 @@ export interface StreamLimits {
   readonly maxUnderWay: number
   /** Lines and answers that all streams together may hold, in bytes. */
   readonly maxHeldBytes: number
+  /** Time that streams wait for a database which is away, in milliseconds. */
+  readonly heldUpMs: number
 }
 
 export interface BatchStreamOptions {
   readonly tenant: string
   readonly items: Pick<BatchItems, 'submit' | 'refuse'>
   readonly limits: StreamLimits
-  /** Part of the common limits that is this stream's now, 0 to 1. */
+  /** Part of the common limits that is this stream's now, 0 to 1. When it is 0, {@link BatchStream.goOn} must tell that it has grown. */
   readonly share: () => number
   /** Told when it begins to keep the intake busy, and when it waits for nothing but its client. */
   readonly onBusy: (busy: boolean) => void
@@ -81,9 +83,14 @@ export class BatchStream {
     return this.#begun.promise
   }
 
-  /** Reads no more, answers what was handed in, and ends with a problem that says so. */
-  close(): void {
-    this.#stop('unavailable', `This process stops. ${goOn}`)
+  /** Reads no more, answers what was handed in, and ends with a problem that says `why`. */
+  interrupt(why: string): void {
+    this.#stop('unavailable', `${why} ${goOn}`)
+  }
+
+  /** Looks again whether it may hand something in. */
+  goOn(): void {
+    this.#wake()
   }
 
   async #run(): Promise<void> {

@@ -8,7 +8,11 @@ const defaultLimits: StreamLimits = {
   idleMs: 30_000,
   maxUnderWay: 2_000,
   maxHeldBytes: 16 * 1_048_576,
+  heldUpMs: 15_000,
 }
+
+const stopping = 'This process stops.'
+const away = 'The database does not answer.'
 
 /** The streams of a process. What may be at the intake they share evenly, so that they never crowd out each other or anybody else. */
 export class BatchStreams {
@@ -17,6 +21,8 @@ export class BatchStreams {
   readonly #open = new Set<BatchStream>()
   /** Streams that keep the intake busy. */
   #busy = 0
+  #heldUp = false
+  #patience: NodeJS.Timeout | undefined
   #closed = false
 
   constructor(items: BatchStreamOptions['items'], limits: Partial<StreamLimits> = {}) {
@@ -30,21 +36,34 @@ export class BatchStreams {
       tenant,
       items: this.#items,
       limits: this.#limits,
-      share: () => 1 / Math.max(this.#busy, 1),
+      share: () => (this.#heldUp ? 0 : 1 / Math.max(this.#busy, 1)),
       onBusy: (busy) => {
         this.#busy += busy ? 1 : -1
       },
     })
     this.#open.add(stream)
     void stream.ended.then(() => this.#open.delete(stream))
-    if (this.#closed) stream.close()
+    if (this.#closed) stream.interrupt(stopping)
     return stream
+  }
+
+  /** Lets no stream hand anything in, or lets them go on. Those that are held up for too long end as they do at {@link close}. */
+  holdUp(heldUp: boolean): void {
+    this.#heldUp = heldUp
+    clearTimeout(this.#patience)
+    if (heldUp) this.#patience = setTimeout(() => this.#interrupt(away), this.#limits.heldUpMs)
+    else for (const stream of this.#open) stream.goOn()
   }
 
   /** Lets every stream answer what it has handed in and end, those that are opened from now on too. */
   close(): void {
     this.#closed = true
-    for (const stream of this.#open) stream.close()
+    clearTimeout(this.#patience)
+    this.#interrupt(stopping)
+  }
+
+  #interrupt(why: string): void {
+    for (const stream of this.#open) stream.interrupt(why)
   }
 
   get closed(): boolean {

@@ -1,8 +1,11 @@
 import type { Database } from '@jobyard/db/connect'
 import { findFinished } from '@jobyard/db/jobs'
+import { withDeadline } from '@jobyard/queues/deadline'
 
 /** Time between two looks at the jobs that somebody waits for, in milliseconds. */
 const everyMs = 50
+/** Time that a look may take, in milliseconds. */
+const lookDeadlineMs = 2_000
 
 /** Lets requests wait for jobs to end. One statement looks for all of them; none is sent while nobody waits. */
 export class FinishedJobs {
@@ -46,7 +49,8 @@ export class FinishedJobs {
   async #look(): Promise<void> {
     this.#looking = true
     while (this.#waiters.size > 0) {
-      const finished = await findFinished(this.#sql, [...this.#waiters.keys()]).catch(() => [])
+      const look = findFinished(this.#sql, [...this.#waiters.keys()])
+      const finished = await withDeadline(look, lookDeadlineMs, 'Looking for finished jobs').catch(() => [])
       for (const id of finished) for (const done of this.#waiters.get(id) ?? []) done()
       await new Promise((resolve) => setTimeout(resolve, everyMs))
     }

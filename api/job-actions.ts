@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { cancelJob } from '@jobyard/db/cancel'
 import type { Database } from '@jobyard/db/connect'
 import { isId, newId } from '@jobyard/db/ids'
-import type { NewJob } from '@jobyard/db/intake'
+import type { NewJob, RefusedKey } from '@jobyard/db/intake'
 import { getAttempts, getJob, type JobRow } from '@jobyard/db/jobs'
 import { promoteJob } from '@jobyard/db/promote'
 import { setPaused } from '@jobyard/db/queue-rows'
@@ -15,7 +15,7 @@ import type { Intake } from '@jobyard/queues/intake'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import { viewAccepted, viewJob, type JobView } from './job-view.ts'
 import { fieldErrors, invalid } from './plugins/errors.ts'
-import { noSuchJob, Problem } from './problem.ts'
+import { noSuchJob, Problem, unavailable } from './problem.ts'
 import type { Submission } from './schemas.ts'
 
 export interface JobActionsOptions {
@@ -51,7 +51,7 @@ export class JobActions {
   async submit(tenant: string, submission: Submission, idempotencyKey?: string): Promise<Accepted> {
     const job = this.prepare(tenant, submission, idempotencyKey)
     const result = await this.#options.intake.accept(job)
-    if (!('id' in result)) throw refusedKey(result.kind)
+    if (!('id' in result)) throw refusedKey(result)
     const { input, metadata } = submission
     return { job: viewAccepted(job, input, metadata, result), replayed: result.kind === 'replayed' }
   }
@@ -161,16 +161,19 @@ export class JobActions {
   }
 }
 
-/** The answer to a request that was kept out by its idempotency key. */
-export function refusedKey(kind: 'key-reused' | 'key-expired'): Problem {
-  return kind === 'key-reused'
-    ? new Problem(
+/** @returns what a request that was kept out by its idempotency key fails with. */
+export function refusedKey(result: RefusedKey): Error {
+  switch (result.kind) {
+    case 'key-reused':
+      return new Problem(
         'idempotency-key-reused',
         'This Idempotency-Key came with another request before. Use a new key for a new request.',
       )
-    : new Problem('unavailable', 'This Idempotency-Key has just expired. Send the request again to have it accepted.', {
-        headers: { 'retry-after': '1' },
-      })
+    case 'key-expired':
+      return unavailable('This Idempotency-Key has just expired. Send the request again to have it accepted.')
+    case 'key-unread':
+      return result.error
+  }
 }
 
 function checkInput(contract: Contract, input: unknown): void {

@@ -49,9 +49,9 @@ export class Problem extends Error {
   constructor(
     kind: ProblemKind,
     detail: string,
-    extra: { errors?: readonly FieldError[]; headers?: Record<string, string> } = {},
+    extra: { errors?: readonly FieldError[]; headers?: Record<string, string>; cause?: unknown } = {},
   ) {
-    super(detail)
+    super(detail, { cause: extra.cause })
     this.kind = kind
     this.errors = extra.errors
     this.headers = extra.headers ?? {}
@@ -80,4 +80,9 @@ export function noSuchJob(id: string): Problem {
     'not-found',
     `There is no job ${id.slice(0, 80)}. Check the id; finished jobs are deleted after their retention.`,
   )
+}
+
+/** The 503 of what will go through later. @param detail also says what is known of the request. */
+export function unavailable(detail: string, cause?: unknown): Problem {
+  return new Problem('unavailable', detail, { headers: { 'retry-after': '1' }, cause })
 }

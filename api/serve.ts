@@ -3,7 +3,7 @@ import { connect, type Database } from '@jobyard/db/connect'
 import { ensureQueues } from '@jobyard/db/queue-rows'
 import { awaitServer } from '@jobyard/queues/await-server'
 import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
-import { catalogue } from '@jobyard/queues/catalogue'
+import { catalogue as installed } from '@jobyard/queues/catalogue'
 import { withDeadline } from '@jobyard/queues/deadline'
 import { createLogger } from '@jobyard/queues/logger'
 import type { StopSignals } from '@jobyard/queues/process'
@@ -22,9 +22,10 @@ const closingMs = 6_000
 /**
  * Runs an API process: waits for Postgres, then listens until a signal comes.
  *
+ * @param catalogue the types that it takes: those of this installation when absent.
  * @throws Error with one clear line when it cannot start.
  */
-export async function serve(signals: StopSignals): Promise<void> {
+export async function serve(signals: StopSignals, catalogue = installed): Promise<void> {
   const config = readConfig(process.env)
   const log = createLogger('api', config.LOG_LEVEL)
   const db = connect(config.DATABASE_URL, { applicationName: 'jobyard-api' })
@@ -43,6 +44,8 @@ export async function serve(signals: StopSignals): Promise<void> {
   await ensureQueues(db.sql, catalogue.queues)
 
   let accepting = true
+  // Workers refuse such a carrier; jobs can be accepted without one.
+  carrier.check().catch((error: Error) => accepting && log.warn(error.message))
   const app = await buildApp({
     db,
     carrier,

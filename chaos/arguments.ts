@@ -3,7 +3,11 @@ import type { CarrierKind } from '@jobyard/testing/platform'
 
 /** Parts of a run, in the order in which they run, with the minutes that each has in a full and in a quick run. */
 export const parts = {
-  storm: { minutes: 12, quickMinutes: 2 },
+  storm: { minutes: 12, quickMinutes: 1.5 },
+  rows: { minutes: 4, quickMinutes: 1 },
+  recovery: { minutes: 6, quickMinutes: 1 },
+  exact: { minutes: 6, quickMinutes: 1 },
+  sequences: { minutes: 5, quickMinutes: 0.5 },
 } as const
 export type PartName = keyof typeof parts
 
@@ -15,13 +19,15 @@ export interface ChaosArguments {
   readonly quick: boolean
   /** Minutes for each part on each carrier. */
   readonly minutes: (part: PartName) => number
+  /** Whether the code is broken on purpose, to see the parts notice it. */
+  readonly mutations: boolean
   /** Whether what is found is added to the record of this commit. */
   readonly append: boolean
 }
 
 const carrierNames: Record<string, CarrierKind> = { redis: 'redis', embedded: 'postgres' }
 const largestSeed = 2 ** 31 - 1
-const usage = `Usage: npm run chaos [-- ${Object.keys(parts).join('|')} …] [--carrier redis|embedded] [--seed n] [--minutes n] [--quick] [--append]`
+const usage = `Usage: npm run chaos [-- ${Object.keys(parts).join('|')} …] [--carrier redis|embedded] [--seed n] [--minutes n] [--quick] [--append] [--mutations]`
 
 /**
  * Reads the command line. Without names every part runs, without `--carrier` on both, without `--seed` a new one is drawn.
@@ -38,13 +44,14 @@ export function parseArguments(words: readonly string[], drawSeed: () => number)
     throw new Error(`--carrier takes redis or embedded, not "${values.carrier}".`)
   }
   const minutes = values.minutes === undefined ? undefined : numberOf('--minutes', values.minutes, 0.1, 600)
-  const { quick, append } = values
+  const { quick, append, mutations } = values
   return {
     parts: positionals.length === 0 ? names : names.filter((name) => positionals.includes(name)),
     carriers: carrier ? [carrier] : ['redis', 'postgres'],
     seed: values.seed === undefined ? drawSeed() : numberOf('--seed', values.seed, 1, largestSeed),
     quick,
     minutes: (part) => minutes ?? (quick ? parts[part].quickMinutes : parts[part].minutes),
+    mutations,
     append,
   }
 }
@@ -65,6 +72,7 @@ function split(words: readonly string[]) {
         minutes: { type: 'string' },
         quick: { type: 'boolean', default: false },
         append: { type: 'boolean', default: false },
+        mutations: { type: 'boolean', default: false },
       },
     })
   } catch (error) {

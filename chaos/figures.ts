@@ -1,5 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import { countOf } from './format.ts'
+import { carrierName, countOf } from './format.ts'
 import type { ChaosRecord } from './record.ts'
 import type { Report } from './report.ts'
 
@@ -19,7 +19,7 @@ export async function writeFigures(record: ChaosRecord): Promise<void> {
 /** @returns the figures as Markdown. */
 export function describe({ commit, date, reports }: ChaosRecord): string[] {
   const carriers = [...new Set(reports.map(({ carrier }) => carrier))]
-  const names = carriers.map((carrier) => (carrier === 'redis' ? 'Redis' : 'embedded'))
+  const names = carriers.map(carrierName)
   const row = (name: string, pick: (report: Report) => number) => [
     name,
     ...carriers.map((carrier) => count(sum(reports.filter((report) => report.carrier === carrier).map(pick)))),
@@ -51,7 +51,7 @@ function recoveries(reports: readonly Report[]): string[] {
   const times = new Map<string, number[]>()
   for (const report of reports) {
     for (const [name, more] of Object.entries(report.recoveries)) {
-      const key = `${name}, ${report.carrier === 'redis' ? 'Redis' : 'embedded'}`
+      const key = `${name}, ${carrierName(report.carrier)}`
       times.set(key, [...(times.get(key) ?? []), ...more])
     }
   }
@@ -74,7 +74,7 @@ function further(reports: readonly Report[]): string[] {
   const rows = [...longest.values()].flatMap(({ part, carrier, figures }) =>
     Object.entries(figures).map(([name, figure]) => [
       part,
-      carrier === 'redis' ? 'Redis' : 'embedded',
+      carrierName(carrier),
       name,
       figure.toLocaleString('en', { maximumSignificantDigits: 3 }),
     ]),

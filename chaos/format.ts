@@ -4,7 +4,7 @@ import type { Report } from './report.ts'
 /** @returns what one part has found, for people. */
 export function formatReport(report: Report): string[] {
   const { part, carrier, seed, seconds, violations, recoveries, figures } = report
-  const title = `${part}, ${carrier} carrier, seed ${seed}, ${Math.round(seconds)} s`
+  const title = `${part}, ${carrierName(carrier)}, seed ${seed}, ${Math.round(seconds)} s`
   const faults = [...Object.entries(report.faults.real), ...Object.entries(report.faults.exact)]
   return [
     styleText('bold', title),
@@ -44,6 +44,17 @@ export function formatSummary(reports: readonly Report[]): string[] {
   ]
 }
 
+/** @returns one line that says whether a deliberate break was noticed, and how. */
+export function formatMutation(name: string, caught: boolean, how: string): string {
+  const verdict = caught ? styleText('green', 'noticed') : styleText('red', 'ESCAPED')
+  return `${verdict}  ${name}\n         ${how.trim()}`
+}
+
+/** @returns what people call a carrier. */
+export function carrierName(carrier: Report['carrier']): string {
+  return carrier === 'redis' ? 'Redis' : 'embedded'
+}
+
 /** @returns how many faults these are. */
 export function countOf(faults: Record<string, number>): number {
   return Object.values(faults).reduce((sum, each) => sum + each, 0)
@@ -61,7 +72,7 @@ function promises({ accepted, lost, doubled, eventsMissing }: Promises): [string
 }
 
 function replay({ part, carrier, seed }: Report): string {
-  return `To see it again: npm run chaos -- ${part} --carrier ${carrier === 'redis' ? 'redis' : 'embedded'} --seed ${seed}`
+  return `To see it again: npm run chaos -- ${part} --carrier ${carrierName(carrier).toLowerCase()} --seed ${seed}`
 }
 
 function describeTimes(times: readonly number[]): string {

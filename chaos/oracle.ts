@@ -21,6 +21,8 @@ interface StoredJob {
   readonly status: string
   readonly input: { value?: unknown }
   readonly output: { value?: unknown } | null
+  /** False where there is none; JSON's null is one. */
+  readonly hasOutput: boolean
   readonly error: { reason: string } | null
   readonly attemptsMade: number
   readonly crashes: number
@@ -86,8 +88,8 @@ function* faultsOf(job: StoredJob): Iterable<Fault> {
     yield ['I2', 'doubled', `It ended as ${status}, with the events ${events.join(', ')}`]
   }
   if (endings > 1) yield ['I2', 'doubled', `It ended ${endings} times`]
-  if ((status === 'completed') !== (job.output !== null))
-    yield ['I2', 'doubled', `It is ${status}, with output ${!!job.output}`]
+  if ((status === 'completed') !== job.hasOutput)
+    yield ['I2', 'doubled', `It is ${status}, with output ${job.hasOutput}`]
 }
 
 /** What is wrong with an accepted job, seen from what the client was told. */
@@ -139,7 +141,7 @@ async function readJobs({ sql }: Database): Promise<Map<string, StoredJob>> {
   const times = await endingsOf(sql)
   for (let after = '00000000-0000-0000-0000-000000000000'; ;) {
     const page = await sql<StoredJob[]>`
-      select j.id, j.metadata->>'key' as key, j.status, j.input, j.output, j.error, j.attempts_made, j.crashes,
+      select j.id, j.metadata->>'key' as key, j.status, j.input, j.output, j.output is not null as has_output, j.error, j.attempts_made, j.crashes,
         (select count(*)::int from attempts a where a.job_id = j.id and a.outcome in ('failed', 'timed_out')) as failures,
         array(select o.type from outbox o where o.id = j.id) as events
       from jobs j where j.id > ${after} order by j.id limit ${pageSize}`

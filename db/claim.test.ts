@@ -112,16 +112,24 @@ it('keeps suspects and ordinary jobs apart', async () => {
   expect((await claimJobs(record.sql, worker, both, 'suspect')).jobs).toMatchObject([{ id: suspect, crashes: 2 }])
 })
 
-it('finds the oldest suspect of its queues, unless they are paused', async () => {
-  const older = await record.addJob({ queue: 'suspects' })
-  const younger = await record.addJob({ queue: 'suspects' })
+it('finds suspects of its queues, unless they are paused', async () => {
+  const id = await record.addJob({ queue: 'suspects' })
   await ensureQueues(record.sql, ['suspects'])
   expect(await findSuspect(record.sql, ['suspects'])).toBeUndefined()
-  for (const id of [younger, older]) await record.suspect(id)
+  await record.suspect(id)
   expect(await findSuspect(record.sql, ['other'])).toBeUndefined()
-  expect(await findSuspect(record.sql, ['suspects', 'other'])).toBe(older)
+  expect(await findSuspect(record.sql, ['suspects', 'other'])).toBe(id)
   await setPaused(record.sql, 'suspects', true)
   expect(await findSuspect(record.sql, ['suspects'])).toBeUndefined()
+})
+
+it('finds any of the oldest suspects, so that processes that look at once rarely find the same one', async () => {
+  const ids: string[] = []
+  for (let count = 0; count < 21; count++) ids.push(await record.addJob({ queue: 'many' }))
+  await Promise.all(ids.map((id) => record.suspect(id)))
+  const found = new Set(await Promise.all(ids.flatMap(() => [1, 2, 3].map(() => findSuspect(record.sql, ['many'])))))
+  expect(found.size).toBeGreaterThan(1)
+  expect(found).not.toContain(ids.at(-1))
 })
 
 async function waitUntilBlocked(): Promise<void> {

@@ -37,6 +37,7 @@ export type Lane = 'ordinary' | 'suspect'
  * Rows are locked in the order of the ids, which are sorted, so that two claims never wait for each other. The limit tells
  * the planner that the ids are few, so that it looks them up one by one even in a table that it takes for tiny.
  *
+ * @param options `skipLocked` leaves locked rows alone instead of waiting: their ticket is lost then, which a probe finds.
  * @throws the driver's error; the claim may have happened all the same, which the ownership check finds.
  */
 export async function claimJobs(
@@ -44,6 +45,7 @@ export async function claimJobs(
   workerId: string,
   ids: readonly string[],
   lane: Lane = 'ordinary',
+  { skipLocked = false } = {},
 ): Promise<ClaimResult> {
   const rows = await sql<(ClaimedJob & { alive: boolean; id: string | null })[]>`
     with me as materialized (select id from workers where id = ${workerId} for key share),
@@ -57,7 +59,7 @@ export async function claimJobs(
         error = case when j.expires_at <= statement_timestamp() then ${expiredError}::text::json
           when j.epoch >= ${maxClaims} then ${tooManyClaimsError}::text::json else j.error end,
         ticketed_at = null, progress = null, progress_note = null
-      from (select * from unnest(${plainArray(ids.toSorted())}::text::uuid[]) limit ${ids.length}) as wanted (id)
+      from (${skipLocked ? unlockedRows(sql, ids) : rowsOf(sql, ids)}) as wanted (id)
       where j.id = wanted.id and j.status = 'queued' and exists (select from me)
         and (j.crashes >= ${suspectCrashes}) = ${lane === 'suspect'}::boolean
         and j.queue <> all (array(select name from queues where paused))
@@ -73,16 +75,31 @@ export async function claimJobs(
   return { alive: rows[0]?.alive ?? false, jobs: rows[0]?.id ? rows : [] }
 }
 
+function rowsOf(sql: Sql, ids: readonly string[]) {
+  return sql`select * from unnest(${plainArray(ids.toSorted())}::text::uuid[]) limit ${ids.length}`
+}
+
+function unlockedRows(sql: Sql, ids: readonly string[]) {
+  return sql`
+    select id from jobs where id = any(${plainArray(ids)}::text::uuid[]) and status = 'queued'
+    order by id limit ${ids.length} for update skip locked`
+}
+
+/** Suspects among which one is found: so many processes that look at once rarely find the same one. */
+const suspectsToChoose = 20
+
 /**
- * Finds the oldest suspect of these queues. Suspects have no tickets: every process looks for one while it runs none, so that
- * a poison job takes no neighbour along.
+ * Finds one of the oldest suspects of these queues, by chance. Suspects have no tickets: whoever runs them looks for one while he
+ * runs none, so that a poison job takes no neighbour along.
  */
 export async function findSuspect(sql: Sql, queues: readonly string[]): Promise<string | undefined> {
   const [row] = await sql<{ id: string }[]>`
-    select j.id from ${queuedJobs(sql)}
-    where a.queue = any(${[...queues]}::text[]) and a.suspect
-      and not exists (select from queues q where q.name = a.queue and q.paused)
-    order by a.ticketed_at limit 1`
+    select id from (
+      select j.id from ${queuedJobs(sql)}
+      where a.queue = any(${[...queues]}::text[]) and a.suspect
+        and not exists (select from queues q where q.name = a.queue and q.paused)
+      order by a.ticketed_at limit ${suspectsToChoose}) as oldest
+    order by random() limit 1`
   return row?.id
 }
 

@@ -77,7 +77,11 @@ export function connect(url: string, options: ConnectOptions): Database {
     })
   const socket = watchedSockets(silentMs)
   const sql = client({ statement_timeout: statementTimeoutMs, ...hotPlans }, { max, socket })
-  const transactions = new TransactionPool((onclose) => client(endsWithItsClient, { max: 1, onclose }), maxTransactions)
+  const transactions = new TransactionPool(
+    (onclose) =>
+      client({ ...endsWithItsClient, application_name: `${applicationName} transaction` }, { max: 1, onclose }),
+    maxTransactions,
+  )
   const ormOptions: DriverOptions = {
     max: 4,
     socket,

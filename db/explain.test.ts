@@ -12,7 +12,7 @@ import { promoteDue, promoteJob } from './promote.ts'
 import { countQueues } from './queue-rows.ts'
 import { handBack, requeueOrphans } from './requeue.ts'
 import { settleAttempts } from './settle.ts'
-import { findProbeTargets, sweepLost } from './sweep.ts'
+import { findLeftOut, findProbeTargets, sweepLost } from './sweep.ts'
 import { readOwnedRuns } from './worker-rows.ts'
 
 const worker = newId()
@@ -71,6 +71,10 @@ const readsOfJobs = (plan: Plan[]) =>
 
 const statements: [string, (sql: Sql) => Promise<unknown>][] = [
   ['claim', (sql) => claimJobs(sql, worker, [newId(), newId()])],
+  [
+    'claim of what nobody has locked',
+    (sql) => claimJobs(sql, worker, [newId(), newId()], 'ordinary', { skipLocked: true }),
+  ],
   ['looking for a suspect', (sql) => findSuspect(sql, ['default'])],
   [
     'settle',
@@ -86,6 +90,10 @@ const statements: [string, (sql: Sql) => Promise<unknown>][] = [
   ['deleting spent arrivals', (sql) => deleteSpentArrivals(sql, { queue: 'default', priority: 1 })],
   ['deleting spent claims', (sql) => deleteSpentClaims(sql, newId())],
   ['sweep', (sql) => sweepLost(sql, { queue: 'none', priority: 0, stamp: new Date().toISOString() })],
+  [
+    'looking for what a sweep left out',
+    (sql) => findLeftOut(sql, { queue: 'none', priority: 0, stamp: new Date().toISOString() }),
+  ],
   ['cancel', (sql) => cancelJob(sql, 'default', newId())],
   ['promoting one', (sql) => promoteJob(sql, 'default', newId())],
   ['reading a job', (sql) => getJob(sql, 'default', newId())],

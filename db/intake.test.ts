@@ -86,6 +86,22 @@ it('refuses a key that is pruned while it is looked up, and nothing else', async
   expect(results.map(({ kind }) => kind)).toEqual(['accepted', 'key-expired', 'accepted'])
 })
 
+it('accepts the others when a key cannot be looked up', async () => {
+  await insertJobs(record.sql, [keyed('order-6')])
+  const failing = new Proxy(record.sql, {
+    apply: (sql, _self, [text, ...values]) =>
+      text.join?.('').includes('as wanted')
+        ? Promise.reject(new Error('lost'))
+        : Reflect.apply(sql, undefined, [text, ...values]),
+  })
+  const good = newJob()
+  const results = await insertJobs(failing, [good, keyed('order-6')])
+  expect(results).toMatchObject([
+    { kind: 'accepted', id: good.id },
+    { kind: 'key-unread', error: new Error('lost') },
+  ])
+})
+
 it('keeps the keys of tenants apart', async () => {
   const [mine, theirs] = [keyed('order-3'), { ...keyed('order-3', 'other'), tenant: 'theirs' }]
   expect(await insertJobs(record.sql, [mine, theirs])).toMatchObject([{ kind: 'accepted' }, { kind: 'accepted' }])

@@ -36,11 +36,13 @@ export interface Acceptance {
 
 /**
  * What became of one new job; a replay answers what the first request with its key was answered. A key is `expired` if it was
- * pruned while it was looked up: nothing is stored, and the same request would be accepted now.
+ * pruned while it was looked up: nothing is stored, and the same request would be accepted now. It is `unread` if its look-up
+ * failed.
  */
-export type IntakeResult =
-  | ({ readonly kind: 'accepted' | 'replayed' } & Acceptance)
+export type IntakeResult = ({ readonly kind: 'accepted' | 'replayed' } & Acceptance) | RefusedKey
+export type RefusedKey =
   | { readonly kind: 'key-reused' | 'key-expired' }
+  | { readonly kind: 'key-unread'; readonly error: Error }
 
 /**
  * Commits a batch of new jobs and their idempotency keys in one statement (two when a key was known already).
@@ -51,11 +53,21 @@ export type IntakeResult =
 export async function insertJobs(sql: Sql, batch: readonly NewJob[]): Promise<IntakeResult[]> {
   const accepted = new Map((await insert(sql, batch)).map((row) => [row.id, row]))
   const refused = batch.filter((job) => !accepted.has(job.id))
-  const known = refused.length > 0 ? await readKeys(sql, refused) : new Map<string, KeyRow>()
+  const replayOf = await readReplays(sql, refused)
   return batch.map((job) => {
     const row = accepted.get(job.id)
-    return row ? { kind: 'accepted', ...row } : replay(job, known.get(keyOf(job.tenant, job.idempotency?.key)))
+    return row ? { kind: 'accepted', ...row } : replayOf(job)
   })
+}
+
+/** The jobs beside these are stored, so a failure is one of these only. */
+async function readReplays(sql: Sql, jobs: readonly NewJob[]): Promise<(job: NewJob) => IntakeResult> {
+  try {
+    const known = jobs.length > 0 ? await readKeys(sql, jobs) : new Map<string, KeyRow>()
+    return (job) => replay(job, known.get(keyOf(job.tenant, job.idempotency?.key)))
+  } catch (error) {
+    return () => ({ kind: 'key-unread', error: error as Error })
+  }
 }
 
 function insert(sql: Sql, batch: readonly NewJob[]) {

@@ -3,6 +3,7 @@ import type { Database, Sql } from './connect.ts'
 import { jobs } from './schema/jobs.ts'
 import type { JobError } from './settle.ts'
 import type { JobStatus, Outcome } from './statuses.ts'
+import { unwrapped } from './trouble.ts'
 
 /** A job as it stands in the record. */
 export interface JobRow {
@@ -114,6 +115,7 @@ const summary = {
  * Lists a tenant's jobs, newest first. Internal types are left out unless the filter names their type.
  *
  * @param limit rows at most.
+ * @throws the driver's error.
  */
 export async function listJobs(
   orm: Database['orm'],
@@ -137,5 +139,8 @@ export async function listJobs(
     .where(and(...conditions))
     .orderBy(desc(jobs.id))
     .limit(limit)
+    .catch((error: unknown) => {
+      throw unwrapped(error)
+    })
   return rows as JobSummary[]
 }

@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
 import postgres from 'postgres'
+import { unwrapped } from './trouble.ts'
 
 const migrationsFolder = fileURLToPath(new URL('./migrations', import.meta.url))
 /** Key of the advisory lock that lets one process migrate at a time: "job" in ASCII. */
@@ -26,6 +27,8 @@ export async function migrate(databaseUrl: string): Promise<void> {
       migrationsSchema: 'public',
       migrationsTable: 'schema_migrations',
     })
+  } catch (error) {
+    throw unwrapped(error)
   } finally {
     await client.end({ timeout: 5 })
   }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
 import { cancelJob } from './cancel.ts'
 import { claimJobs } from './claim.ts'
+import { promoteDue } from './promote.ts'
 import { settleAttempts, type Settlement } from './settle.ts'
 
 let record: TestRecord
@@ -122,6 +123,26 @@ it('spends no attempt on snoozes and cancellations', async () => {
   expect(await record.job(snoozed)).toMatchObject({ status: 'retrying', attemptsMade: 0 })
   expect(await record.job(cancelled)).toMatchObject({ status: 'cancelled', attemptsMade: 0 })
   expect(await record.attempts(snoozed)).toEqual([{ outcome: 'snoozed', attempt: 1 }])
+})
+
+it('forgets the crashes of a job whose handler has come to an end this time, so that it has tickets again', async () => {
+  const suspects = await Promise.all([1, 2, 3, 4].map(() => record.addJob()))
+  for (const id of suspects) await record.suspect(id)
+  for (const id of suspects) await claimJobs(record.sql, worker, [id], 'suspect')
+  const [failed, snoozed, unknown, final] = suspects as [string, string, string, string]
+  await settleAttempts(record.sql, [
+    { id: failed, epoch: 1, ...failure, status: 'retrying' },
+    { id: snoozed, epoch: 1, outcome: 'snoozed', status: 'retrying' },
+    { id: unknown, epoch: 1, outcome: 'snoozed', status: 'retrying', error: { reason: 'no_handler', message: 'none' } },
+    { id: final, epoch: 1, ...failure, status: 'failed' },
+  ])
+  const crashes = await Promise.all(suspects.map(async (id) => (await record.job(id)).crashes))
+  expect(crashes).toEqual([0, 0, 2, 2])
+  await record.sql`update jobs set due_at = statement_timestamp() where id = ${failed}`
+  expect(await promoteDue(record.sql)).toMatchObject([{ id: failed, crashes: 0, alone: true }])
+  expect(
+    await record.sql`select suspect from arrivals where ${failed} = any(job_ids) order by ticketed_at desc limit 1`,
+  ).toEqual([{ suspect: false }])
 })
 
 it('settles a batch of every outcome in one statement', async () => {

@@ -36,6 +36,7 @@ const shortestDelayMs = 1_000
 
 /**
  * Ends attempts, each only while its job is running under the same epoch, with attempts rows and outbox events, in one statement.
+ * A job that is to be tried again has no crashes any more: only those in a row make it a suspect.
  *
  * @returns the jobs that were settled; one that is missing was fenced, or this very settlement had landed before.
  * @throws the driver's error; the settlements may have landed all the same, so repeat until answered.
@@ -51,6 +52,7 @@ export async function settleAttempts(sql: Sql, batch: readonly Settlement[]): Pr
         error = i.error::json,
         run_at = case when ${nextStatus(sql)} = 'retrying' then ${nextRun(sql)} else j.run_at end,
         due_at = case when ${nextStatus(sql)} = 'retrying' then ${nextRun(sql)} end,
+        crashes = case when ${nextStatus(sql)} = 'retrying' and ${handlerEnded(sql)} then 0 else j.crashes end,
         finished_at = case when ${nextStatus(sql)} = 'retrying' then null else clock_timestamp() end
       from (${items.every(isPlainCompletion) ? completions(sql, items) : settlements(sql, items)}) as i
       where j.id = i.id and j.status = 'running' and j.epoch = i.epoch
@@ -96,4 +98,9 @@ function nextRun(sql: Sql) {
 
 function nextStatus(sql: Sql) {
   return sql`case when i.status = 'retrying' and j.cancel_requested_at is not null then 'cancelled' else i.status end`
+}
+
+/** A handler that came to its end did not crash its process. A snooze with an error is the platform's own, and tells nothing of it. */
+function handlerEnded(sql: Sql) {
+  return sql`(i.outcome <> 'snoozed' or i.error is null)`
 }

@@ -1,6 +1,6 @@
 import { afterAll, beforeEach, expect, it } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
-import { findProbeTargets, sweepLost, type ProbeTarget } from './sweep.ts'
+import { findLeftOut, findProbeTargets, sweepLost, type ProbeTarget } from './sweep.ts'
 
 let record: TestRecord
 beforeEach(async () => {
@@ -39,11 +39,25 @@ it('re-tickets what was ticketed longer than the margin before the stamp', async
   expect(await sweepLost(record.sql, await target())).toEqual([])
 })
 
-it('looks only at what came after the last proven stamp', async () => {
+it('looks only at what came after the last proven stamp, and shortly before, where commits may have been late', async () => {
   const proven = (await target()).stamp
-  await ticketed(60)
-  expect(await sweepLost(record.sql, await target(), proven)).toEqual([])
-  expect(await sweepLost(record.sql, await target())).toHaveLength(1)
+  const long = await ticketed(600)
+  const late = await ticketed(60)
+  expect(await sweepLost(record.sql, await target(), proven)).toMatchObject([{ id: late }])
+  expect(await sweepLost(record.sql, await target())).toMatchObject([{ id: long }])
+})
+
+it('leaves out what is locked, and tells since when', async () => {
+  const [locked, free] = [await ticketed(600), await ticketed(60)]
+  const now = await target()
+  await record.db.transactions.run(async (sql) => {
+    await sql`select from jobs where id = ${locked} for update`
+    expect(await sweepLost(record.sql, now)).toMatchObject([{ id: free }])
+  })
+  const [row] = await record.sql<{ since: string }[]>`select ticketed_at::text as since from jobs where id = ${locked}`
+  expect(await findLeftOut(record.sql, now)).toBe(row?.since)
+  expect(await sweepLost(record.sql, now, row?.since)).toMatchObject([{ id: locked }])
+  expect(await findLeftOut(record.sql, now)).toBeUndefined()
 })
 
 it('leaves suspects alone: they have no tickets to lose', async () => {

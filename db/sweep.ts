@@ -9,6 +9,11 @@ export const sweepLimit = 1_000
  * It must exceed the deadline of a send, or a ticket still under way would be sent twice.
  */
 export const sweepMarginMs = 5_000
+/**
+ * Time before the last proven stamp from which on rows are looked at once more, in milliseconds: one whose statement was long in
+ * committing was not to be seen then.
+ */
+const lateCommitMs = 120_000
 
 /** Where a probe is to be sent, and the moment it will prove things about. */
 export interface ProbeTarget {
@@ -31,18 +36,16 @@ export async function findProbeTargets(sql: Sql, queues: readonly string[]): Pro
 
 /**
  * Re-tickets the jobs of a queue and priority that a probe has proved to have lost their ticket: still queued, and ticketed
- * longer than the margin before the probe's stamp. Oldest first, up to {@link sweepLimit} at a time.
+ * longer than the margin before the probe's stamp. Oldest first, up to {@link sweepLimit} at a time; those that are locked are
+ * left out.
  *
- * @param after stamp proven by an earlier probe: older rows were judged then.
+ * @param after stamp proven by an earlier probe: rows from well before it were judged then.
  * @returns the jobs that now want a ticket.
  */
 export async function sweepLost(sql: Sql, target: ProbeTarget, after = '-infinity'): Promise<Ticketable[]> {
-  const margin = sql`${sweepMarginMs}::float8 * interval '1 millisecond'`
   return sql<Ticketable[]>`
     with lost as materialized (
-      select j.id from ${queuedJobs(sql)}
-      where a.queue = ${target.queue} and a.priority = ${target.priority} and not a.suspect
-        and a.ticketed_at < ${target.stamp}::text::timestamptz - ${margin} and a.ticketed_at >= ${after}::text::timestamptz - ${margin}
+      select j.id from ${lostJobs(sql, target, after)}
       order by a.ticketed_at limit ${sweepLimit} for update of j skip locked
     ), changed as (
       update jobs j set ticketed_at = statement_timestamp()
@@ -50,4 +53,25 @@ export async function sweepLost(sql: Sql, target: ProbeTarget, after = '-infinit
       returning ${ticketable(sql)}, j.status, j.ticketed_at
     ), ${newArrivals(sql)}
     select id, queue, priority, type, crashes, alone from changed`
+}
+
+/**
+ * Looks for jobs that a sweep had to leave out.
+ *
+ * @param after as {@link sweepLost} was given it.
+ * @returns when the oldest of them was ticketed, as a stamp: what came before it is proven. Undefined when there is none.
+ */
+export async function findLeftOut(sql: Sql, target: ProbeTarget, after?: string): Promise<string | undefined> {
+  const [row] = await sql<{ stamp: string }[]>`
+    select a.ticketed_at::text as stamp from ${lostJobs(sql, target, after)} order by a.ticketed_at limit 1`
+  return row?.stamp
+}
+
+/** Source of rows: the jobs that have lost their ticket as far as the probe can tell. */
+function lostJobs(sql: Sql, { queue, priority, stamp }: ProbeTarget, after = '-infinity') {
+  const ms = (duration: number) => sql`${duration}::float8 * interval '1 millisecond'`
+  return sql`${queuedJobs(sql)}
+      where a.queue = ${queue} and a.priority = ${priority} and not a.suspect
+        and a.ticketed_at < ${stamp}::text::timestamptz - ${ms(sweepMarginMs)}
+        and a.ticketed_at >= ${after}::text::timestamptz - ${ms(lateCommitMs)}`
 }

@@ -2,6 +2,8 @@ import { pino } from 'pino'
 import { expect, it, onTestFinished } from 'vitest'
 import { connect } from '@jobyard/db/connect'
 import { checkServer } from '@jobyard/db/check-server'
+import { createCrowdedUser } from '../testing/crowded-user.ts'
+import { openRecord } from '../testing/record.ts'
 import { awaitServer, type AwaitedServer } from './await-server.ts'
 
 /** Answers as the script says, one entry per check: an error, null for silence, undefined when all is well. */
@@ -43,6 +45,12 @@ it('Passes on what a check says about settings', async () => {
   expect((await awaitScripted([new Error('set fsync = on')])).outcome).toBe('set fsync = on')
 })
 
+it('Waits for a Postgres that starts, or has no connection left', async () => {
+  const { outcome, lines } = await awaitScripted([coded('57P03'), coded('53300'), undefined])
+  expect(outcome).toBe('up')
+  expect(lines.map((line) => /answer: (\w+)/.exec(line)?.[1])).toEqual(['57P03', '53300'])
+})
+
 it('Takes a Postgres that is away for one that does not answer', async () => {
   const url = 'postgres://me@127.0.0.1:1/x'
   const db = connect(url, { applicationName: 'test' })
@@ -59,4 +67,21 @@ it('Takes a Postgres that is away for one that does not answer', async () => {
   expect(lines).toEqual([
     'Postgres at 127.0.0.1:1 (DATABASE_URL) does not answer: ECONNREFUSED. Trying again every 0.001 s',
   ])
+})
+
+it('Takes a Postgres without a free connection for one that does not answer', async () => {
+  const record = await openRecord()
+  onTestFinished(() => record.close())
+  const { url, relieve } = await createCrowdedUser(record.url)
+  const db = connect(url, { applicationName: 'test' })
+  onTestFinished(() => db.close())
+  const check = async () => {
+    await db.sql`select 1`.catch(async (error: unknown) => {
+      await relieve()
+      throw error
+    })
+  }
+  const { outcome, lines } = await awaitScripted([], { url, check, deadlineMs: 5_000 })
+  expect(outcome).toBe('up')
+  expect(lines).toEqual([expect.stringContaining('does not answer: 53300.')])
 })

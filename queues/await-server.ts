@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { errorCode, isConnectionError } from '@jobyard/db/connect'
+import { errorCode } from '@jobyard/db/connect'
+import { isAway, isFull } from '@jobyard/db/trouble'
 import type { Logger } from 'pino'
 import { DeadlineError, withDeadline } from './deadline.ts'
 
@@ -20,11 +21,8 @@ export interface AwaitedServer {
   readonly everyMs?: number
 }
 
-/** Names and networks that are not there yet, beside the codes of `isConnectionError`. */
-const notYetThere = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
-
 /**
- * Waits until a server answers. While it does not, one line per attempt goes to the log, and to the parent process as
+ * Waits until a server answers and has room. While it does not, one line per attempt goes to the log, and to the parent process as
  * `{ waiting: line }`.
  *
  * @throws Error with one clear line when the server answers, but refuses or must not be used.
@@ -36,7 +34,7 @@ export async function awaitServer(server: AwaitedServer): Promise<void> {
     try {
       return await withDeadline(check(), deadlineMs, 'The check')
     } catch (error) {
-      if (!isAway(error)) throw errorCode(error) ? new Error(`${who} refuses: ${String(error)}`) : error
+      if (!isNotReady(error)) throw errorCode(error) ? new Error(`${who} refuses: ${String(error)}`) : error
       const line = `${who} does not answer: ${reasonOf(error)}. Trying again every ${everyMs / 1_000} s`
       log.warn(line)
       process.send?.({ waiting: line })
@@ -45,8 +43,8 @@ export async function awaitServer(server: AwaitedServer): Promise<void> {
   }
 }
 
-function isAway(error: unknown): boolean {
-  return error instanceof DeadlineError || isConnectionError(error) || notYetThere.has(errorCode(error))
+function isNotReady(error: unknown): boolean {
+  return error instanceof DeadlineError || isAway(error) || isFull(error)
 }
 
 function reasonOf(error: unknown): string {

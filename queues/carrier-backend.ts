@@ -45,7 +45,9 @@ export interface CarrierBackend {
   migrate(): Promise<void>
   /** @throws Error with the remedy when the carrier must not be used as it is configured. */
   check(): Promise<void>
-  /** @throws when the carrier does not answer. */
+  /** Undoes what a process whose clock was far ahead has left behind: times that will not come for long. */
+  forgetWrongClocks(): Promise<void>
+  /** @throws when the carrier does not answer, or takes no tickets. */
   ping(): Promise<void>
   disconnect(): Promise<void>
 }

@@ -109,6 +109,23 @@ describe.each(carrierKinds)('The carrier (%s)', (kind) => {
   })
 })
 
+it.each([
+  ['is full', ['maxmemory', '1'], ['maxmemory', '0']],
+  ['has nobody to copy to', ['min-replicas-to-write', '1'], ['min-replicas-to-write', '0']],
+] as const)('A Redis that %s does not answer pings', async (_what, trouble, remedy) => {
+  const redis = await startTestRedis()
+  const admin = new Redis(redis.url)
+  const carrier = openCarrier({ databaseUrl: 'postgres://unused', redisUrl: redis.url, onError: () => {} })
+  await carrier.ping()
+  await admin.config('SET', ...trouble)
+  await expect(carrier.ping()).rejects.toThrow(/OOM|NOREPLICAS/)
+  await admin.config('SET', ...remedy)
+  await carrier.ping()
+  admin.disconnect()
+  await carrier.close()
+  await redis.stop()
+})
+
 it('Redis that evicts is refused, with the remedy', async () => {
   const redis = await startTestRedis()
   const admin = new Redis(redis.url)

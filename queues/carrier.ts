@@ -57,7 +57,12 @@ export class Carrier {
     return this.#backend.check()
   }
 
-  /** @throws when the carrier does not answer; sets no deadline of its own. */
+  /** Undoes what a process whose clock was far ahead has left behind. Sets no deadline of its own. */
+  forgetWrongClocks(): Promise<void> {
+    return this.#backend.forgetWrongClocks()
+  }
+
+  /** @throws when the carrier does not answer or takes no tickets; sets no deadline of its own. */
   ping(): Promise<void> {
     return this.#backend.ping()
   }

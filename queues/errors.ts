@@ -26,7 +26,12 @@ export class SnoozeError extends Error {
   }
 }
 
-/** Thrown where work is refused because too much of it waits already. */
+/** Thrown where work is refused because Postgres does not answer. Nothing of it was sent. */
+export class RecordAwayError extends Error {
+  override readonly name = 'RecordAwayError'
+}
+
+/** Thrown where work is refused because too much of it waits, or has waited for too long. Nothing of it was sent. */
 export class OverloadedError extends Error {
   override readonly name = 'OverloadedError'
 }

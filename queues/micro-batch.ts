@@ -1,8 +1,12 @@
 import { OverloadedError } from './errors.ts'
 
 export interface MicroBatchOptions<Item, Result> {
-  /** Carries out one batch; answers one result per item, in order. */
-  readonly run: (items: Item[]) => Promise<Result[]>
+  /**
+   * Carries out one batch; answers one result per item, in order.
+   *
+   * @param since when the first of them was handed in, on the monotonic clock in milliseconds.
+   */
+  readonly run: (items: Item[], since: number) => Promise<Result[]>
   /** Items in one batch at most. */
   readonly maxSize?: number
   /** Batches under way at once: a second one and further ones only where there is enough waiting to fill them. */
@@ -14,6 +18,8 @@ export interface MicroBatchOptions<Item, Result> {
   readonly spacingMs?: number
   /** Items that may wait; one more is refused with OverloadedError. */
   readonly maxWaiting?: number
+  /** Time that an item may wait for its batch, in milliseconds; then it is refused with OverloadedError. */
+  readonly maxWaitMs?: number
   /** Size of an item in bytes, or whatever unit {@link maxWeight} has; 0 when absent. */
   readonly weigh?: (item: Item) => number
   /** Weight of one batch at most; a single heavier item goes alone. */
@@ -26,6 +32,8 @@ export interface MicroBatchOptions<Item, Result> {
 
 interface Waiting<Item, Result> {
   readonly item: Item
+  /** When it was handed in, on the monotonic clock in milliseconds. */
+  readonly since: number
   readonly weight: number
   readonly resolve: (result: Result) => void
   readonly reject: (error: unknown) => void
@@ -37,7 +45,11 @@ interface Waiting<Item, Result> {
  */
 export const groupCommitSpacingMs = 4
 
-const unbounded = { maxWeight: Number.POSITIVE_INFINITY, maxWaitingWeight: Number.POSITIVE_INFINITY }
+const unbounded = {
+  maxWaitMs: Number.POSITIVE_INFINITY,
+  maxWeight: Number.POSITIVE_INFINITY,
+  maxWaitingWeight: Number.POSITIVE_INFINITY,
+}
 
 /**
  * Group commit: while one batch is under way, and until its spacing is over, further items gather and go together in the next.
@@ -58,6 +70,7 @@ export class MicroBatch<Item, Result> {
   #answered = 0
   #comeSince = 0
   #endRest: (() => void) | undefined
+  #expiry: NodeJS.Timeout | undefined
   #idle: (() => void)[] = []
 
   constructor(options: MicroBatchOptions<Item, Result>) {
@@ -87,7 +100,8 @@ export class MicroBatch<Item, Result> {
    * Queues one item.
    *
    * @returns its result, once its batch was carried out.
-   * @throws OverloadedError when too many items wait; else what `run` threw for the batch that held it.
+   * @throws OverloadedError when too many items wait, or this one has waited for too long; what {@link refuseWaiting} was given; else
+   *   what `run` threw for the batch that held it.
    */
   add(item: Item): Promise<Result> {
     const { maxWaiting, maxWaitingWeight, weigh } = this.#options
@@ -97,11 +111,17 @@ export class MicroBatch<Item, Result> {
     return new Promise((resolve, reject) => {
       const weight = weigh(item)
       this.#waitingWeight += weight
-      this.#waiting.push({ item, weight, resolve, reject })
+      this.#waiting.push({ item, since: performance.now(), weight, resolve, reject })
       this.#comeSince++
+      if (!this.#expiry) this.#expireIn(this.#options.maxWaitMs)
       if (!this.#mayGather) this.#endRest?.()
       this.#schedule()
     })
+  }
+
+  /** Refuses every item whose batch has not begun. */
+  refuseWaiting(error: Error): void {
+    this.#refuse(this.#waiting.length, error)
   }
 
   /** Resolves when nothing waits and nothing is under way. */
@@ -140,7 +160,7 @@ export class MicroBatch<Item, Result> {
       const batch = this.#next()
       this.#restsUntil = performance.now() + this.#options.spacingMs
       if (this.#waiting.length > 0) this.#schedule()
-      const weight = batch.reduce((sum, waiting) => sum + waiting.weight, 0)
+      const weight = weightOf(batch)
       this.#underWay += batch.length
       this.#weightUnderWay += weight
       await this.#carryOut(batch)
@@ -170,13 +190,40 @@ export class MicroBatch<Item, Result> {
       count++
       weight += waiting.weight
     }
-    this.#waitingWeight -= weight
-    return this.#waiting.splice(0, count)
+    return this.#take(count)
+  }
+
+  #take(count: number): Waiting<Item, Result>[] {
+    const taken = this.#waiting.splice(0, count)
+    this.#waitingWeight -= weightOf(taken)
+    return taken
+  }
+
+  #refuse(count: number, error: Error): void {
+    for (const { reject } of this.#take(count)) reject(error)
+  }
+
+  /** One timer for all: it looks at those who have waited for longest, and again when the next of them will have. */
+  #expireIn(ms: number): void {
+    if (ms === Number.POSITIVE_INFINITY) return
+    this.#expiry = setTimeout(() => {
+      const latest = performance.now() - this.#options.maxWaitMs
+      const patient = this.#waiting.findIndex(({ since }) => since > latest)
+      const count = patient === -1 ? this.#waiting.length : patient
+      this.#refuse(count, new OverloadedError(`It has waited for ${this.#options.maxWaitMs} ms`))
+      const [next] = this.#waiting
+      this.#expiry = undefined
+      if (next) this.#expireIn(next.since - latest)
+    }, ms)
+    this.#expiry.unref()
   }
 
   async #carryOut(batch: Waiting<Item, Result>[]): Promise<void> {
     try {
-      const results = await this.#options.run(batch.map(({ item }) => item))
+      const results = await this.#options.run(
+        batch.map(({ item }) => item),
+        Math.min(...batch.map(({ since }) => since)),
+      )
       this.#answered = batch.length
       this.#comeSince = 0
       if (results.length !== batch.length) throw new Error(`${batch.length} items got ${results.length} results`)
@@ -191,4 +238,8 @@ export class MicroBatch<Item, Result> {
       await this.#carryOut(batch.slice(half))
     }
   }
+}
+
+function weightOf(items: readonly { readonly weight: number }[]): number {
+  return items.reduce((sum, { weight }) => sum + weight, 0)
 }

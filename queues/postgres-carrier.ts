@@ -35,6 +35,8 @@ const statementConnections = 15
  * Postgres's, to 0.5 for an `add` (docs/performance.md). Fewer come of small bursts and of streams, more of full batches.
  */
 const bulkCostsAs = 15
+/** Time ahead of Postgres from which on a time of BullMQ is taken for that of a wrong clock, in milliseconds: its locks are shorter. */
+const clocksDifferByMs = 60_000
 
 /** Tickets in BullMQ's Postgres backend, for installations without Redis. */
 export class PostgresCarrier implements CarrierBackend {
@@ -92,8 +94,24 @@ export class PostgresCarrier implements CarrierBackend {
 
   async check(): Promise<void> {}
 
+  /**
+   * BullMQ measures by the clock of each process. After one that was a year ahead nobody looks for stalled tickets for a year, nor
+   * are those free that it held; a probe among them would hide every lost ticket of its queue and priority.
+   */
+  async forgetWrongClocks(): Promise<void> {
+    await this.#pool.query(
+      `with latest as (select (extract(epoch from clock_timestamp()) * 1000)::bigint + $1::bigint as ms),
+       looks as (
+         delete from meta using latest
+         where case field when 'stalled-check' then value::bigint end > latest.ms
+       )
+       update job set locked_until_ms = latest.ms from latest where state = 'active' and locked_until_ms > latest.ms`,
+      [clocksDifferByMs],
+    )
+  }
+
   async ping(): Promise<void> {
-    await this.#pool.query('select 1')
+    await this.#pool.query('select pg_current_xact_id()') // refused where nothing can be written
   }
 
   async disconnect(): Promise<void> {

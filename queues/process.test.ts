@@ -85,3 +85,19 @@ it('A stop that hangs after a second signal is ended soon', async () => {
   child.kill('SIGINT')
   expect(await ended).toMatchObject({ how: 1, said: expect.stringMatching(/hurried\n.*longer than 50 ms/) })
 })
+
+it('A process may stop itself in order, with an exit code of its own; a signal that comes then hurries it', async () => {
+  const { ended } = await run(`
+    const signals = stopOnSignals()
+    signals.stopWith({
+      log,
+      graceMs: 3_600_000,
+      stop: () => new Promise((resolve) => process.once('hurried', resolve)),
+      hurry: () => process.emit('hurried'),
+    })
+    signals.stop('enough', 7)
+    signals.stop('enough, again', 8)
+    say('stopping')
+    setTimeout(() => process.kill(process.pid, 'SIGTERM'), 1)`)
+  expect(await ended).toEqual({ how: 7, said: 'stopping\n' })
+})

@@ -49,27 +49,36 @@ export interface StopLimits {
 export interface StopSignals {
   /** To be called when there is something to stop: from now on a signal stops it. */
   stopWith(shutdown: Shutdown): void
+  /**
+   * Stops the process in order, as a signal would; without effect where one has come before.
+   *
+   * @param why for the log.
+   * @param exitCode of the process when it has stopped.
+   */
+  stop(why: string, exitCode: number): void
 }
 
 /**
  * Listens to SIGTERM, SIGINT and the loss of the parent. Call it before anything else is loaded: the first process of a
  * container ignores signals that it does not listen to, and a parent may be gone before its child has started.
  *
- * The process exits with 0 when it has stopped; with 1 if stopping failed or took longer than the limits.
+ * The process exits with 0 when a signal has stopped it; with 1 if stopping failed or took longer than the limits.
  */
 export function stopOnSignals({ afterGraceMs = 15_000, afterHurryMs = 5_000 }: StopLimits = {}): StopSignals {
   let shutdown: Shutdown | undefined
   let stopping = false
-  const onSignal = (signal: string) => {
-    if (!shutdown) process.exit(0)
-    if (stopping) {
-      endAfter(afterHurryMs, shutdown.log)
-      return shutdown.hurry()
-    }
+  const stop = (why: string, exitCode: number) => {
+    if (!shutdown) process.exit(exitCode)
+    if (stopping) return
     stopping = true
-    shutdown.log.info({ signal }, 'stopping')
+    shutdown.log.info({ why }, 'stopping')
     endAfter(shutdown.graceMs + afterGraceMs, shutdown.log)
-    void stopAndExit(shutdown)
+    void stopAndExit(shutdown, exitCode)
+  }
+  const onSignal = (signal: string) => {
+    if (!shutdown || !stopping) return stop(signal, 0)
+    endAfter(afterHurryMs, shutdown.log)
+    shutdown.hurry()
   }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, onSignal)
   process.once('disconnect', () => onSignal('the parent process is gone'))
@@ -79,17 +88,18 @@ export function stopOnSignals({ afterGraceMs = 15_000, afterHurryMs = 5_000 }: S
       shutdown = given
       endOnErrors(given.log)
     },
+    stop,
   }
 }
 
-async function stopAndExit({ log, stop }: Shutdown): Promise<void> {
+async function stopAndExit({ log, stop }: Shutdown, exitCode: number): Promise<void> {
   try {
     await stop()
   } catch (error) {
     log.fatal({ err: error }, 'stopping failed')
     process.exit(1)
   }
-  process.exit(0)
+  process.exit(exitCode)
 }
 
 function endAfter(ms: number, log: Logger): void {

@@ -6,6 +6,8 @@ import { FetchingWorker } from './fetching-worker.ts'
 const prefix = 'jobyard'
 /** Time after which a connection that does not answer is given up, in milliseconds: longer than a worker blocks for a ticket. */
 const silentMs = 15_000
+/** Time after which nothing is left of a ping, in milliseconds. */
+const pingedForMs = 1_000
 
 /** Tickets in Redis or Valkey. All queues share one connection; each worker adds one to block on. */
 export class RedisCarrier implements CarrierBackend {
@@ -20,6 +22,7 @@ export class RedisCarrier implements CarrierBackend {
       connectTimeout: 5_000,
       socketTimeout: silentMs,
       retryStrategy: (times) => Math.min(times * 50, 1_000),
+      reconnectOnError: ({ message }) => message.includes('READONLY'), // a node that is no master any more: its name leads to the new one
     })
     this.#connection.on('error', onError)
   }
@@ -44,8 +47,12 @@ export class RedisCarrier implements CarrierBackend {
     }
   }
 
+  /** Redis measures times of BullMQ by its own clock. */
+  async forgetWrongClocks(): Promise<void> {}
+
+  /** Writes: a Redis that is full, or that only reads, answers a PING all the same. */
   async ping(): Promise<void> {
-    await this.#connection.ping()
+    await this.#connection.set(`${prefix}:pinged`, '', 'PX', pingedForMs)
   }
 
   async disconnect(): Promise<void> {

@@ -1,5 +1,5 @@
 import { sweepMarginMs } from '@jobyard/db/sweep'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { z } from 'zod'
 import type { Carrier, TicketToSend } from './carrier.ts'
 import { defineJob, longestBatchWaitMs } from './define-job.ts'
@@ -70,6 +70,24 @@ describe('Sending', () => {
       expect(answers).toHaveLength(257)
     })
   })
+})
+
+it('A sender is healthy again when a send succeeds, or a while after the last one failed', async () => {
+  vi.useFakeTimers()
+  onTestFinished(() => void vi.useRealTimers())
+  let fails = true
+  const carrier = { add: async () => (fails ? Promise.reject(new Error('full')) : undefined) } as unknown as Carrier
+  const sender = new TicketSender(carrier, { contracts, onLost: () => {} })
+  expect(sender.healthy).toBe(true)
+  await sender.send([job('1')])
+  expect(sender.healthy).toBe(false)
+  fails = false
+  await sender.send([job('2')])
+  expect(sender.healthy).toBe(true)
+  fails = true
+  await sender.send([job('3')])
+  await vi.advanceTimersByTimeAsync(10_001)
+  expect(sender.healthy).toBe(true)
 })
 
 it('A flush waits for the sends that are under way', async () => {

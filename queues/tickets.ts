@@ -16,6 +16,8 @@ export const sendDeadlineMs = 3_000
  * are left to the probe, so that it costs no memory.
  */
 const maxOverdue = 256
+/** Time after which a failed send tells nothing of the present any more, in milliseconds. */
+const failureCountsMs = 10_000
 
 export interface TicketSenderOptions {
   /** Those of batched types say how their jobs are packed. */
@@ -33,12 +35,19 @@ export class TicketSender {
   readonly #onLost: TicketSenderOptions['onLost']
   readonly #sending = new Set<Promise<void>>()
   #overdue = 0
+  /** When the last send failed, on the monotonic clock in milliseconds, unless one has succeeded since. */
+  #failedAt = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
 
   constructor(carrier: Carrier, { contracts, onLost, idsPerTicket = defaultIdsPerTicket }: TicketSenderOptions) {
     this.#carrier = carrier
     this.#packer = new TicketPacker(contracts, idsPerTicket)
     this.#onLost = onLost
+  }
+
+  /** False when the last send has just failed. */
+  get healthy(): boolean {
+    return performance.now() - this.#failedAt > failureCountsMs
   }
 
   /**
@@ -92,7 +101,9 @@ export class TicketSender {
     try {
       if (this.#overdue >= maxOverdue) throw new Error(`The carrier has not answered ${maxOverdue} sends`)
       await this.#answered(this.#carrier.add(queue, tickets))
+      this.#failedAt = Number.NEGATIVE_INFINITY
     } catch (error) {
+      this.#failedAt = performance.now()
       this.#onLost(error instanceof Error ? error : new Error(String(error)), tickets.length)
     }
   }

@@ -1,6 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import { resolve } from 'node:path'
-import { errorCode, isConnectionError } from '@jobyard/db/connect'
+import { setTimeout as delay } from 'node:timers/promises'
+import { errorCode } from '@jobyard/db/connect'
+import { isAway, isFull } from '@jobyard/db/trouble'
 import { readVariable } from '@jobyard/queues/configuration'
 import { migrateAll } from '@jobyard/queues/migrate'
 import { Child } from './child.ts'
@@ -49,7 +51,7 @@ export async function startInstallation(options: InstallationOptions): Promise<I
   try {
     signal.throwIfAborted()
     onProgress('Bringing the schema up to date')
-    await unlessBrokenOff(signal, prepareSchema(databaseUrl, redisUrl))
+    await unlessBrokenOff(signal, prepareSchema(databaseUrl, redisUrl, onProgress))
     const env = {
       ...environment,
       DATABASE_URL: databaseUrl,
@@ -83,18 +85,30 @@ export async function startInstallation(options: InstallationOptions): Promise<I
   }
 }
 
+/** Time between two attempts to prepare the schema of a Postgres that has no room, in milliseconds. */
+const fullRetryMs = 3_000
+
 async function startPostgres(home: Home, onProgress: (line: string) => void): Promise<KeptPostgres> {
   onProgress('Starting Postgres')
   return KeptPostgres.start({ home: home.folder, onProgress })
 }
 
-async function prepareSchema(databaseUrl: string, redisUrl: string | undefined): Promise<void> {
-  try {
-    await migrateAll(databaseUrl, redisUrl)
-  } catch (error) {
-    if (!isConnectionError(error)) throw error
-    const { host } = new URL(databaseUrl)
-    throw new Error(`Postgres at ${host} (DATABASE_URL) does not answer: ${errorCode(error)}`, { cause: error })
+/** Waits for a Postgres that has no room, but not for one that is away: the address may be wrong. */
+async function prepareSchema(
+  databaseUrl: string,
+  redisUrl: string | undefined,
+  onProgress: InstallationOptions['onProgress'],
+): Promise<void> {
+  const who = `Postgres at ${new URL(databaseUrl).host} (DATABASE_URL)`
+  for (;;) {
+    try {
+      return await migrateAll(databaseUrl, redisUrl)
+    } catch (error) {
+      if (isAway(error)) throw new Error(`${who} does not answer: ${errorCode(error)}`, { cause: error })
+      if (!isFull(error)) throw error
+      onProgress(`${who} has no room: ${(error as Error).message}. Trying again every ${fullRetryMs / 1_000} s`)
+    }
+    await delay(fullRetryMs)
   }
 }
 

@@ -7,6 +7,8 @@ import { findPostmaster } from '@jobyard/db/embedded-server'
 import { describe, inject, it, type TestContext } from 'vitest'
 import { createDatabase } from '../testing/postgres.ts'
 import { adminKey } from '../testing/platform.ts'
+import { createCrowdedUser } from '../testing/crowded-user.ts'
+import { startTestRedis } from '../testing/redis.ts'
 import { checkout, makeFolder } from '../testing/walkthrough.ts'
 
 type Cleanup = TestContext['onTestFinished']
@@ -66,6 +68,7 @@ async function takenPort(onTestFinished: Cleanup): Promise<string> {
 }
 
 const away = { DATABASE_URL: 'postgres://me:secret@127.0.0.1:1/x' }
+const keys = { JOBYARD_ADMIN_KEY: adminKey, JOBYARD_SECRET: adminKey }
 const starting = 'Starting the API and the workers'
 
 describe.skipIf(process.platform !== 'linux')('npm start', () => {
@@ -117,6 +120,18 @@ describe.skipIf(process.platform !== 'linux')('npm start', () => {
   })
 })
 
+it('The API warns of a Redis that evicts tickets, and works all the same', async ({ expect, onTestFinished }) => {
+  const redis = await startTestRedis({ args: ['--maxmemory-policy', 'allkeys-lru'] })
+  onTestFinished(() => redis.stop())
+  const { start } = await openFolder(onTestFinished)
+  const environment = { ...(await database(onTestFinished)), REDIS_URL: redis.url, ...keys }
+  const { child, prints, ended } = start('api/main.ts', environment)
+  await prints('maxmemory-policy is allkeys-lru. Set it to noeviction')
+  await prints('api is up')
+  child.kill('SIGTERM')
+  expect(await ended).toMatchObject({ how: 0 })
+})
+
 describe.concurrent('While a server is away', () => {
   it('npm start says so in one line, and ends', async ({ expect, onTestFinished }) => {
     const { start } = await openFolder(onTestFinished)
@@ -124,6 +139,16 @@ describe.concurrent('While a server is away', () => {
     expect(how).toBe(1)
     expect(printed).toContain('Postgres at 127.0.0.1:1 (DATABASE_URL) does not answer: ECONNREFUSED\n')
     expect(printed).not.toMatch(/secret|\n\s+at /)
+  })
+
+  it('npm start waits for a Postgres that has no connection left', async ({ expect, onTestFinished }) => {
+    const { start } = await openFolder(onTestFinished)
+    const { url, relieve } = await createCrowdedUser((await database(onTestFinished)).DATABASE_URL, onTestFinished)
+    const { prints, ended } = start('scripts/start.ts', { DATABASE_URL: url })
+    await prints('has no room')
+    await relieve()
+    await prints('permission denied') // it is a user who may nothing
+    expect(await ended).toMatchObject({ how: 1 })
   })
 
   it.for([
@@ -137,7 +162,6 @@ describe.concurrent('While a server is away', () => {
   ] as const)('%s: a signal ends the wait for %s with 0', async (row, { expect, onTestFinished }) => {
     const [part, server, servers] = row
     const { start } = await openFolder(onTestFinished)
-    const keys = { JOBYARD_ADMIN_KEY: adminKey, JOBYARD_SECRET: adminKey }
     const { child, prints, ended } = start(`${part}/main.ts`, { ...(await servers(onTestFinished)), ...keys })
     await prints(`${server} does not answer`)
     child.kill('SIGTERM')

@@ -9,7 +9,7 @@ import { onTestFinished } from 'vitest'
 import { adminKey } from './platform.ts'
 import { openRecord } from './record.ts'
 
-export type ListeningApiOptions = Pick<AppDependencies, 'streamLimits' | 'bodyTimeoutMs'>
+export type ListeningApiOptions = Pick<AppDependencies, 'streamLimits' | 'bodyTimeoutMs' | 'recordTimeoutMs'>
 
 /** An API on a port of its own, without workers. */
 export interface ListeningApi {
@@ -18,12 +18,22 @@ export interface ListeningApi {
   readonly sql: Database['sql']
 }
 
-/** Starts an API that ends with the test. */
+/** Starts an API on a record of its own; both end with the test. */
 export async function listen(options: ListeningApiOptions = {}): Promise<ListeningApi> {
   const record = await openRecord()
-  const carrier = openCarrier({ databaseUrl: record.url, onError: () => {} })
+  onTestFinished(() => record.close())
+  return listenOn(record.db, record.url, options)
+}
+
+/** Starts an API that ends with the test. The database is up to the caller. */
+export async function listenOn(
+  db: Database,
+  databaseUrl: string,
+  options: ListeningApiOptions = {},
+): Promise<ListeningApi> {
+  const carrier = openCarrier({ databaseUrl, onError: () => {} })
   const app = await buildApp({
-    db: record.db,
+    db,
     carrier,
     catalogue: createCatalogue([echo]),
     adminKey,
@@ -36,10 +46,9 @@ export async function listen(options: ListeningApiOptions = {}): Promise<Listeni
   onTestFinished(async () => {
     await app.close()
     await carrier.close()
-    await record.close()
   })
   const { port } = app.server.address() as AddressInfo
-  return { app, port, sql: record.sql }
+  return { app, port, sql: db.sql }
 }
 
 /** @returns the beginning of a POST that is written by hand, with the admin key, up to what its headers say about the body. */

@@ -23,7 +23,8 @@ export interface ProcessPlatform {
   readonly db: Database
   readonly databaseUrl: string
   readonly redis: TestRedis | undefined
-  start(part: 'api' | 'workers', environment?: Record<string, string>): Promise<PlatformProcess>
+  /** @param file what Node runs instead of the part's own `main.ts`, seen from this folder. */
+  start(part: 'api' | 'workers', environment?: Record<string, string>, file?: string): Promise<PlatformProcess>
   /** Kills what is left, and drops the database. */
   stop(): Promise<void>
 }
@@ -47,8 +48,8 @@ export async function openProcessPlatform(kind: CarrierKind): Promise<ProcessPla
     db,
     databaseUrl: database.url,
     redis,
-    start: async (part, more = {}) => {
-      const started = await startProcess(part, { ...environment, ...more })
+    start: async (part, more = {}, file = `../${part}/main.ts`) => {
+      const started = await startProcess(part, { ...environment, ...more }, file)
       running.add(started)
       return started
     },
@@ -61,8 +62,12 @@ export async function openProcessPlatform(kind: CarrierKind): Promise<ProcessPla
   }
 }
 
-async function startProcess(part: 'api' | 'workers', env: Record<string, string>): Promise<PlatformProcess> {
-  const child = fork(fileURLToPath(new URL(`../${part}/main.ts`, import.meta.url)), { env, execArgv: [] })
+async function startProcess(
+  part: 'api' | 'workers',
+  env: Record<string, string>,
+  file: string,
+): Promise<PlatformProcess> {
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), { env, execArgv: [] })
   const died = once(child, 'exit').then(([code]) => {
     throw new Error(`${part} ended with ${String(code)} before it worked`)
   })

@@ -7,6 +7,7 @@ import { runBatch } from './run-batch.ts'
 export class Attempts {
   readonly #handlers: ReadonlyMap<string, Handler>
   readonly #deps: AttemptDependencies
+  readonly #executing = new Set<readonly Run[]>()
 
   constructor(handlers: readonly Handler[], deps: AttemptDependencies) {
     this.#handlers = new Map(handlers.map((handler) => [handler.contract.type, handler]))
@@ -30,8 +31,22 @@ export class Attempts {
     return groups
   }
 
+  /** Groups whose handler has begun and not ended. */
+  get executing(): ReadonlySet<readonly Run[]> {
+    return this.#executing
+  }
+
   /** Executes a group of {@link group}. Never throws. @returns once the handler has ended. */
   async execute(group: readonly Run[]): Promise<void> {
+    this.#executing.add(group)
+    try {
+      await this.#run(group)
+    } finally {
+      this.#executing.delete(group)
+    }
+  }
+
+  async #run(group: readonly Run[]): Promise<void> {
     for (const run of group) {
       const handler = this.#handlers.get(run.job.type)
       if (handler && 'runBatch' in handler) return runBatch(group, handler, this.#deps)

@@ -297,6 +297,22 @@ describe('The transaction of a batch', () => {
     expect(batches.map(({ length }) => length)).toEqual([3, 3])
   })
 
+  it('runs the jobs again at no cost when Postgres gives it up, as in a deadlock', async () => {
+    let deadlocks = 0
+    answer = (_jobs, ctx) =>
+      ctx.transaction(async (sql, jobs) => {
+        if (deadlocks++ === 0)
+          await sql.unsafe(`do $$ begin raise exception 'deadlock' using errcode = '40P01'; end $$`)
+        return mark(sql, jobs)
+      })
+    const ids = await submit(3)
+    for (const job of await allEnded(ids)) {
+      expect(attempts(job)).toEqual(['snoozed', 'completed'])
+      expect(job.attemptsMade).toBe(1)
+    }
+    expect(await marked()).toEqual(ids)
+  })
+
   it('can be had once', async () => {
     answer = async (_jobs, ctx) => {
       await ctx.transaction(mark)

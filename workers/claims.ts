@@ -1,5 +1,5 @@
 import { claimJobs } from '@jobyard/db/claim'
-import { isRowError, type Database } from '@jobyard/db/connect'
+import { errorCode, isRowError, type Database } from '@jobyard/db/connect'
 import { withDeadline } from '@jobyard/queues/deadline'
 import { groupCommitSpacingMs, MicroBatch } from '@jobyard/queues/micro-batch'
 import type { Logger } from 'pino'
@@ -89,13 +89,18 @@ export class Claims {
   }
 
   /** @returns undefined when the claim has to be repeated: Postgres erred, or this process was declared dead. */
-  async #claimOnce(ids: string[]): Promise<Run[] | undefined> {
+  async #claimOnce(ids: string[], skipLocked = false): Promise<Run[] | undefined> {
     const { workerId } = this.#ownership
     try {
-      const { alive, jobs } = await withDeadline(claimJobs(this.#sql, workerId, ids), answerWithinMs, 'Claiming')
+      const claim = claimJobs(this.#sql, workerId, ids, 'ordinary', { skipLocked })
+      const { alive, jobs } = await withDeadline(claim, answerWithinMs, 'Claiming')
       return alive ? this.#ownership.adopt(jobs, workerId) : undefined
     } catch (error) {
       if (isRowError(error)) return this.#claimApart(ids, error)
+      if (waitedTooLong(error) && !skipLocked) {
+        this.#log.warn({ err: error }, 'Jobs that are locked stay queued; a probe will find them')
+        return this.#claimOnce(ids, true)
+      }
       if (this.#failing === 0)
         this.#log.warn({ err: error }, 'Claiming failed; no tickets are fetched until Postgres answers')
       return undefined
@@ -114,4 +119,9 @@ export class Claims {
       ...(await this.#claimUntilAnswered(ids.slice(half))),
     ]
   }
+}
+
+/** Tells that a statement was cancelled, which most often waited for the lock on a row. */
+function waitedTooLong(error: unknown): boolean {
+  return /^(57014|55P03)$/.test(errorCode(error))
 }

@@ -2,17 +2,29 @@ import { expect, it } from 'vitest'
 import { readConfig } from './config.ts'
 
 const DATABASE_URL = 'postgres://localhost/jobyard'
+const queues = ['default', 'http']
 
 it('has a default for everything but the database', () => {
-  expect(readConfig({ DATABASE_URL })).toMatchObject({
+  expect(readConfig({ DATABASE_URL }, queues)).toMatchObject({
     WORKER_CONCURRENCY: 50,
+    WORKER_DUTY: 'ordinary',
     SHUTDOWN_GRACE_MS: 25_000,
     OUTBOUND_ALLOW: '',
   })
-  expect(() => readConfig({})).toThrow('DATABASE_URL is not set')
+  expect(() => readConfig({}, queues)).toThrow('DATABASE_URL is not set')
 })
 
 it('takes the names of known queues only', () => {
-  expect(readConfig({ DATABASE_URL, WORKER_QUEUES: 'default, http' }).WORKER_QUEUES).toEqual(['default', 'http'])
-  expect(() => readConfig({ DATABASE_URL, WORKER_QUEUES: 'defualt' })).toThrow(/WORKER_QUEUES may name only .*default/)
+  expect(readConfig({ DATABASE_URL, WORKER_QUEUES: 'default, http' }, queues).WORKER_QUEUES).toEqual([
+    'default',
+    'http',
+  ])
+  expect(() => readConfig({ DATABASE_URL, WORKER_QUEUES: 'defualt' }, queues)).toThrow(
+    'WORKER_QUEUES may name only default, http',
+  )
+})
+
+it('takes a duty that exists', () => {
+  expect(readConfig({ DATABASE_URL, WORKER_DUTY: 'suspects' }, queues).WORKER_DUTY).toBe('suspects')
+  expect(() => readConfig({ DATABASE_URL, WORKER_DUTY: 'night shift' }, queues)).toThrow('WORKER_DUTY')
 })

@@ -1,4 +1,3 @@
-import { catalogue } from '@jobyard/queues/catalogue'
 import { readConfiguration, serverVariables } from '@jobyard/queues/configuration'
 import { z } from 'zod'
 
@@ -7,18 +6,8 @@ const duration = z.coerce.number().int().min(1_000)
 
 const variables = {
   ...serverVariables,
-  WORKER_QUEUES: z
-    .string()
-    .transform((list) =>
-      list
-        .split(',')
-        .map((name) => name.trim())
-        .filter(Boolean),
-    )
-    .refine((names) => names.length > 0 && names.every((name) => catalogue.queues.includes(name)), {
-      message: `may name only ${catalogue.queues.join(', ')}`,
-    })
-    .optional(),
+  /** Set by a worker process for the one that it starts for suspects, not by people. */
+  WORKER_DUTY: z.enum(['ordinary', 'suspects']).default('ordinary'),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(10_000).default(50),
   RETENTION_COMPLETED_MS: duration.default(7 * dayMs),
   RETENTION_FAILED_MS: duration.default(30 * dayMs),
@@ -30,7 +19,27 @@ const variables = {
     .optional(),
 }
 
-/** Reads the workers' configuration. @throws Error with one line that names every bad variable. */
-export function readConfig(environment: NodeJS.ProcessEnv) {
-  return readConfiguration(variables, environment)
+/**
+ * Reads the workers' configuration.
+ *
+ * @param queues that `WORKER_QUEUES` may name.
+ * @throws Error with one line that names every bad variable.
+ */
+export function readConfig(environment: NodeJS.ProcessEnv, queues: readonly string[]) {
+  return readConfiguration({ ...variables, WORKER_QUEUES: someOf(queues) }, environment)
+}
+
+function someOf(queues: readonly string[]) {
+  return z
+    .string()
+    .transform((list) =>
+      list
+        .split(',')
+        .map((name) => name.trim())
+        .filter(Boolean),
+    )
+    .refine((names) => names.length > 0 && names.every((name) => queues.includes(name)), {
+      message: `may name only ${queues.join(', ')}`,
+    })
+    .optional()
 }

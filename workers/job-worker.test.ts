@@ -3,7 +3,7 @@ import type { Carrier } from '@jobyard/queues/carrier'
 import type { JobTicket } from '@jobyard/queues/carrier-backend'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import { pino } from 'pino'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import type { Claims } from './claims.ts'
 import { JobWorker } from './job-worker.ts'
 import type { Run } from './ownership.ts'
@@ -17,10 +17,13 @@ function work({
   concurrency,
   batchSize = 1,
   limitedForMs = 0,
+  hangs = false,
 }: {
   concurrency: number
   batchSize?: number
   limitedForMs?: number
+  /** Whether fetches get no answer. */
+  hangs?: boolean
 }) {
   const tickets: JobTicket[] = []
   const passedOn: (JobTicket & { priority: number })[] = []
@@ -32,6 +35,7 @@ function work({
   /** As in BullMQ: the first fetch from an empty queue finds nothing, the next one waits, and others find nothing meanwhile. */
   let drained = false
   let waiting = false
+  let hanging = hangs
   const next = () => {
     const data = tickets.shift()
     return data && { data, priority: priority.ofBullMQ }
@@ -49,6 +53,7 @@ function work({
     }),
     getNextJob: async () => {
       fetches++
+      if (hanging) await new Promise(() => {})
       if (drained && !waiting) {
         waiting = true
         while (tickets.length === 0 && !closed) await wake.promise
@@ -91,6 +96,10 @@ function work({
     running,
     tickets,
     fetches: () => fetches,
+    /** From now on fetches are answered. */
+    answer: () => {
+      hanging = false
+    },
     send: (...sent: JobTicket[]) => {
       tickets.push(...sent)
       wake.resolve()
@@ -179,4 +188,19 @@ it('Fetches nothing while a rate limit lasts, and stops all the same', async () 
   await quiet()
   expect(tickets).toHaveLength(1)
   await worker.stop()
+})
+
+it('Fetches once more when a fetch gets no answer, though nothing else happens in its queue', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
+  const { claimed, answer, tickets, quiet } = work({ concurrency: 5, hangs: true })
+  await quiet()
+  answer()
+  tickets.push(ticket(1))
+  vi.advanceTimersByTime(14_000)
+  await quiet()
+  expect(claimed).toEqual([])
+  vi.advanceTimersByTime(6_000)
+  await quiet()
+  expect(claimed).toEqual([1])
+  vi.useRealTimers()
 })

@@ -18,6 +18,8 @@ const maxFetchers = 512
 const inHandMs = 1_000
 /** Time after which a fetch is taken for lost, in milliseconds: one that waits for a ticket ends sooner by itself. */
 const fetchLostMs = 15_000
+/** How often is looked whether a fetch was lost, in milliseconds. */
+const lookEveryMs = 5_000
 /** Wait after a fetch that failed, in milliseconds. */
 const retryAfterMs = 250
 
@@ -51,6 +53,7 @@ export class JobWorker implements Service {
   readonly #judging = new Set<Promise<unknown>>()
   readonly #stopping = new AbortController()
   #worker: TicketWorker | undefined
+  #watch: NodeJS.Timeout | undefined
   #reserved = 0
   /** Fetchers that ask the carrier for a ticket. */
   #asking = 0
@@ -68,12 +71,14 @@ export class JobWorker implements Service {
   }
 
   start(): void {
+    this.#watch ??= setInterval(() => this.#replaceLostFetch(), lookEveryMs)
     this.#fetch()
   }
 
   /** Stops fetching. Tickets in hand are passed on; jobs that run go on. */
   async stop(): Promise<void> {
     this.#stopping.abort()
+    clearInterval(this.#watch)
     await this.#worker?.pause(true)
     await this.#worker?.getBackend().disconnectBlocking(false)
     await Promise.all([...this.#fetchers, ...this.#judging])
@@ -112,6 +117,11 @@ export class JobWorker implements Service {
 
   get #expected(): number {
     return Math.ceil(this.#expectation)
+  }
+
+  /** Whoever waits for the only fetcher of an idle queue would wait for as long as its connection takes to find that it is dead. */
+  #replaceLostFetch(): void {
+    if (this.#worker && performance.now() - this.#askedAt >= fetchLostMs) this.#fetch()
   }
 
   /** Starts one more fetcher if there is room; each that finds a ticket starts the next, so idle queues have one. */

@@ -67,6 +67,7 @@ export class Ownership {
   readonly #runs = new Map<string, Run>()
   readonly #awaited = new Map<string, number>()
   #idle: (() => void)[] = []
+  readonly #leaving = new Map<Run, () => void>()
 
   get workerId(): string {
     return this.#workerId
@@ -105,6 +106,7 @@ export class Ownership {
   /** Forgets a run whose outcome is in the record, or is somebody else's business. */
   forget(run: Run): void {
     if (this.#runs.get(run.job.id) === run) this.#runs.delete(run.job.id)
+    this.#tellLeft(run)
     this.#tellIdle()
   }
 
@@ -121,7 +123,10 @@ export class Ownership {
 
   /** Aborts and forgets every run. */
   abortAll(cause: AbortCause): void {
-    for (const run of this.#runs.values()) run.abort(cause)
+    for (const run of this.#runs.values()) {
+      run.abort(cause)
+      this.#tellLeft(run)
+    }
     this.#runs.clear()
     this.#tellIdle()
   }
@@ -135,6 +140,16 @@ export class Ownership {
   /** Resolves when no run is left. */
   async idle(): Promise<void> {
     if (this.#runs.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+  }
+
+  /** Resolves when this run is not owned any more. */
+  async left(run: Run): Promise<void> {
+    if (this.#runs.get(run.job.id) === run) await new Promise<void>((resolve) => this.#leaving.set(run, resolve))
+  }
+
+  #tellLeft(run: Run): void {
+    this.#leaving.get(run)?.()
+    this.#leaving.delete(run)
   }
 
   #tellIdle(): void {

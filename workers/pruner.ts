@@ -2,6 +2,7 @@ import type { Database } from '@jobyard/db/connect'
 import { pruneEvents, pruneIdempotencyKeys, pruneJobs, pruneLimit } from '@jobyard/db/prune'
 import { readQueues } from '@jobyard/db/queue-rows'
 import { terminalStatuses } from '@jobyard/db/statuses'
+import type { SteadyClock } from './steady-clock.ts'
 
 /** How long finished things are kept, in milliseconds. */
 export interface Retention {
@@ -18,14 +19,18 @@ const idempotencyKeysMs = 7 * 86_400_000
 export class Pruner {
   readonly #sql: Database['sql']
   readonly #retention: Retention
+  readonly #clock: Pick<SteadyClock, 'isSteady'>
 
-  constructor(sql: Database['sql'], retention: Retention) {
+  /** @param clock that of Postgres, by which things are past their retention. */
+  constructor(sql: Database['sql'], retention: Retention, clock: Pick<SteadyClock, 'isSteady'>) {
     this.#sql = sql
     this.#retention = retention
+    this.#clock = clock
   }
 
-  /** @returns whether a batch was full, so that there may be more. */
+  /** Deletes nothing while the clock is not to be believed. @returns whether a batch was full, so that there may be more. */
   async runOnce(): Promise<boolean> {
+    if (!(await this.#clock.isSteady())) return false
     const { completedMs, failedMs, eventsMs } = this.#retention
     const batches = [await pruneIdempotencyKeys(this.#sql, idempotencyKeysMs)]
     const queues = await readQueues(this.#sql)

@@ -110,6 +110,11 @@ export class Reconciler {
     }
   }
 
+  /** Undoes what wrong clocks have left in the carrier. */
+  async forgetWrongClocks(): Promise<void> {
+    await withDeadline(this.#options.carrier.forgetWrongClocks(), mirrorDeadlineMs, 'Looking for wrong clocks')
+  }
+
   /** Restores pauses that the carrier has lost or kept. @returns names of the queues that were mended. */
   async mirrorPauses(): Promise<string[]> {
     const { sql, carrier, queues } = this.#options

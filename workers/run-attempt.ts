@@ -117,5 +117,5 @@ async function settle(
   const interrupted = tx.interrupted && ended.outcome === 'failed'
   const settlement = interrupted ? retryAfterInterruption(run.job) : decide(run.job, ended, policy)
   const settled = await deps.settlements.settle(settlement)
-  return settled?.status ?? (tx.settled || tx.unknown ? 'completed' : 'fenced')
+  return settled?.status ?? (tx.settled || tx.interrupted ? 'completed' : 'fenced')
 }

@@ -169,7 +169,7 @@ class RunningBatch {
 
   /** @returns why a settlement changed nothing. */
   #unsettled({ job }: Run): string {
-    return this.#tx.settled?.get(job.id)?.status ?? (this.#tx.unknown ? 'unknown' : 'fenced')
+    return this.#tx.settled?.get(job.id)?.status ?? (this.#tx.interrupted ? 'unknown' : 'fenced')
   }
 
   #decide(run: Run, ended: AttemptOutcome): Settlement {

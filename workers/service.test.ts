@@ -49,6 +49,25 @@ it('A loop that is stopped waits for its round, not for its pause', async () => 
   expect(ended).toBe(true)
 })
 
+it('A loop gives up a round that never ends, and begins the next one', async () => {
+  let rounds = 0
+  const second = Promise.withResolvers<void>()
+  const loop = new Loop({
+    name: 'test',
+    everyMs: 1,
+    deadlineMs: 20,
+    log,
+    runOnce: async () => {
+      if (rounds++ === 0) await new Promise(() => {})
+      second.resolve()
+    },
+  })
+  loop.start()
+  await second.promise
+  await loop.stop()
+  expect(rounds).toBeGreaterThan(1)
+})
+
 it('The watchdog kills a process whose event loop is blocked, and says so', async () => {
   const program = `
     const { startWatchdog } = await import(${JSON.stringify(new URL('./watchdog.ts', import.meta.url).href)})

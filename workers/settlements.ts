@@ -1,12 +1,14 @@
-import { errorCode, isConnectionError, type Database } from '@jobyard/db/connect'
+import { errorCode, isRowError, type Database } from '@jobyard/db/connect'
 import { settleAttempts, type Settled, type Settlement } from '@jobyard/db/settle'
-import { DeadlineError, withDeadline } from '@jobyard/queues/deadline'
+import { withDeadline } from '@jobyard/queues/deadline'
 import { groupCommitSpacingMs, MicroBatch } from '@jobyard/queues/micro-batch'
 import type { Logger } from 'pino'
 import { pause } from './service.ts'
 
 /** Wait before a settlement that got no answer is repeated, in milliseconds. */
 const repeatAfterMs = 250
+/** Wait before a settlement is repeated whose row cannot be written now, in milliseconds. */
+const repeatHeldUpAfterMs = 1_000
 /** Outputs in one statement at most, in characters. */
 const batchBytes = 16 * 1_048_576
 /** Outcomes on their way to the record from which on slots wait for theirs. */
@@ -20,17 +22,21 @@ const answerWithinMs = 15_000
 export class Settlements {
   readonly #log: Logger
   readonly #batch: MicroBatch<Settlement, Settled | undefined>
+  /** For batches with a row that cannot be written now, so that they hold up no others. */
+  readonly #slowBatch: MicroBatch<Settlement, Settled | undefined>
+  readonly #heldUp = new Set<Promise<unknown>>()
 
   constructor(sql: Database['sql'], log: Logger) {
     this.#log = log
-    this.#batch = new MicroBatch<Settlement, Settled | undefined>({
-      run: (batch) => this.#settleUntilAnswered(sql, batch),
-      spacingMs: groupCommitSpacingMs,
-      isItemError: () => true,
+    const options = {
+      run: (batch: Settlement[]) => this.#settleUntilAnswered(sql, batch),
       maxWaiting: Number.POSITIVE_INFINITY,
-      weigh: ({ output }) => output?.length ?? 0,
+      weigh: ({ output }: Settlement) => output?.length ?? 0,
       maxWeight: batchBytes,
-    })
+    }
+    const isItemError = (error: unknown) => !mayBeOneRow(error)
+    this.#batch = new MicroBatch({ ...options, isItemError, spacingMs: groupCommitSpacingMs })
+    this.#slowBatch = new MicroBatch({ ...options, isItemError: () => true })
   }
 
   /**
@@ -40,10 +46,10 @@ export class Settlements {
    */
   async settle(settlement: Settlement): Promise<Settled | undefined> {
     try {
-      return await this.#batch.add(settlement)
+      return await this.#record(settlement)
     } catch (error) {
       this.#log.error({ err: error, jobId: settlement.id }, 'An outcome cannot be stored; the job fails instead')
-      return this.#batch.add(notStorable(settlement, error))
+      return this.#record(notStorable(settlement, error))
     }
   }
 
@@ -58,12 +64,36 @@ export class Settlements {
 
   /** Whether so many outcomes wait for Postgres that no slot should be free before its own is recorded. */
   get congested(): boolean {
-    return this.#batch.size > congestedFrom || this.#batch.weight > congestedBytes
+    return this.#batch.size + this.#heldUp.size > congestedFrom || this.#batch.weight > congestedBytes
   }
 
   /** Resolves when everything handed in is in the record. */
-  drained(): Promise<void> {
-    return this.#batch.drained()
+  async drained(): Promise<void> {
+    while (this.#batch.size + this.#heldUp.size > 0) await Promise.allSettled([this.#batch.drained(), ...this.#heldUp])
+  }
+
+  async #record(settlement: Settlement): Promise<Settled | undefined> {
+    try {
+      return await this.#batch.add(settlement)
+    } catch (error) {
+      if (!mayBeOneRow(error)) throw error
+    }
+    const recording = this.#recordWhenFree(settlement).finally(() => this.#heldUp.delete(recording))
+    this.#heldUp.add(recording)
+    return recording
+  }
+
+  async #recordWhenFree(settlement: Settlement): Promise<Settled | undefined> {
+    for (let failures = 0; ; failures++) {
+      try {
+        return await this.#slowBatch.add(settlement)
+      } catch (error) {
+        if (!mayBeOneRow(error)) throw error
+        if (failures === 0)
+          this.#log.warn({ err: error, jobId: settlement.id }, 'An outcome cannot be recorded now, and is tried again')
+        await pause(repeatHeldUpAfterMs)
+      }
+    }
   }
 
   async #settleUntilAnswered(sql: Database['sql'], batch: Settlement[]): Promise<(Settled | undefined)[]> {
@@ -73,7 +103,7 @@ export class Settlements {
         const settled = new Map(rows.map((row) => [`${row.id} ${row.epoch}`, row]))
         return batch.map(({ id, epoch }) => settled.get(`${id} ${epoch}`))
       } catch (error) {
-        if (!mayPass(error, batch.length)) throw error
+        if (mayBeOneRow(error) || cannotBeStored(batch, error)) throw error
         if (failures === 0)
           this.#log.warn({ err: error, jobs: batch.length }, 'Settling failed, and is repeated until Postgres answers')
         await pause(repeatAfterMs)
@@ -82,12 +112,27 @@ export class Settlements {
   }
 }
 
-/** Tells trouble that goes by itself from a batch that can never be settled as it is, which is split. */
-function mayPass(error: unknown, size: number): boolean {
-  const code = errorCode(error)
-  const tooSlow = code === '57014'
-  if (tooSlow) return size === 1
-  return error instanceof DeadlineError || isConnectionError(error) || /^(25|40|53|55|57|58)/.test(code)
+/**
+ * Tells trouble that may come from one row only: somebody keeps it locked, it lies on a page that is broken, or a trigger refuses it.
+ * It passes, or an operator ends it, and until then it must not hold up the others.
+ */
+function mayBeOneRow(error: unknown): boolean {
+  return /^(57014|55P03|42|P0|XX)/.test(errorCode(error))
+}
+
+/** Whether an outcome among these is to blame, and not the infrastructure: whatever else happens passes by itself. */
+function cannotBeStored(batch: readonly Settlement[], error: unknown): boolean {
+  return isRowError(error) || !batch.every(isSerializable)
+}
+
+/** Whether it can be written down at all: reasons come from handlers. */
+function isSerializable({ error }: Settlement): boolean {
+  try {
+    JSON.stringify(error)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function notStorable({ id, epoch }: Settlement, cause: unknown): Settlement {

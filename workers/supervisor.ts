@@ -1,11 +1,12 @@
 import { hostname } from 'node:os'
+import { readClock } from '@jobyard/db/clock'
 import { connect } from '@jobyard/db/connect'
 import { ensureQueues } from '@jobyard/db/queue-rows'
 import { handBack, type Ticketable } from '@jobyard/db/requeue'
 import { deleteWorker } from '@jobyard/db/worker-rows'
 import type { Carrier } from '@jobyard/queues/carrier'
 import { withDeadline } from '@jobyard/queues/deadline'
-import { logLostTickets } from '@jobyard/queues/lost-tickets'
+import { logLostTickets } from '@jobyard/queues/log-together'
 import { sendDeadlineMs, TicketSender } from '@jobyard/queues/tickets'
 import type { Logger } from 'pino'
 import { Attempts } from './attempts.ts'
@@ -13,15 +14,20 @@ import { Claims } from './claims.ts'
 import type { Handler } from './define-handler.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { JobWorker } from './job-worker.ts'
-import { Ownership } from './ownership.ts'
+import { Ownership, type Run } from './ownership.ts'
+import { OwnershipCheck } from './ownership-check.ts'
 import { ProbeJudge } from './probe-judge.ts'
 import { ProgressReports } from './progress-reports.ts'
 import { Pruner, type Retention } from './pruner.ts'
+import { openQuarantine, Quarantine, type Duty } from './quarantine.ts'
 import { Reconciler } from './reconciler.ts'
-import { Loop, pause } from './service.ts'
+import { Loop, pause, type Service } from './service.ts'
 import { Settlements } from './settlements.ts'
+import { SteadyClock } from './steady-clock.ts'
+import { StuckHandlers } from './stuck-handlers.ts'
 import { Suspects } from './suspects.ts'
 import { Ticker } from './ticker.ts'
+import { TransactionAlarm } from './transaction-alarm.ts'
 
 export interface WorkersOptions {
   readonly databaseUrl: string
@@ -34,6 +40,12 @@ export interface WorkersOptions {
   readonly retention: Retention
   /** Time without a heartbeat after which a worker process is declared dead, in milliseconds; at least four beats. */
   readonly leaseMs?: number
+  /** `all` when absent. */
+  readonly duty?: Duty
+  /** Called when there has been no suspect for a while, where it is the duty to run them. */
+  readonly onNoSuspects?: () => void
+  /** Called when handlers that do not end, although nobody wants their jobs any more, hold half of a queue's slots. */
+  readonly onStuck?: (queue: string) => void
   readonly log: Logger
 }
 
@@ -51,8 +63,14 @@ export interface Workers {
 
 const defaultLeaseMs = 10_000
 const beatsPerLease = 5
-/** Time that each of the last steps of a stop may take, in milliseconds: one of them sends tickets. */
-const lastStepMs = sendDeadlineMs + 1_000
+/** Connections of the heart's own, so that it queues behind no other statement: one, and one more should that fall silent. */
+const heartConnections = 2
+/**
+ * Time that each of the last steps of a stop may take, in milliseconds. With all of them, and with a carrier that does not answer
+ * either, a stop must take less than `queues/process.ts` allows for beyond the grace.
+ */
+const lastStepMs = 2_500
+const sendingMs = sendDeadlineMs + 500
 /** Time that aborted handlers get to clean up before their jobs go back to the queue, in milliseconds. */
 const cleanUpMs = 500
 
@@ -62,11 +80,16 @@ const cleanUpMs = 500
  * @throws the driver's error when Postgres cannot be reached.
  */
 export async function startWorkers(options: WorkersOptions): Promise<Workers> {
-  const { carrier, handlers, concurrency, log, leaseMs = defaultLeaseMs } = options
+  const { carrier, handlers, concurrency, log, leaseMs = defaultLeaseMs, duty = 'all' } = options
   const contracts = handlers.map(({ contract }) => contract)
   const queues = options.queues ?? [...new Set(contracts.map(({ queue }) => queue))]
   const db = connect(options.databaseUrl, { applicationName: 'jobyard-workers' })
   const { sql } = db
+  const heartDb = connect(options.databaseUrl, {
+    applicationName: 'jobyard-heartbeat',
+    max: heartConnections,
+    statementTimeoutMs: leaseMs / 2,
+  })
   const tickets = new TicketSender(carrier, {
     contracts,
     onLost: logLostTickets(log),
@@ -79,28 +102,39 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const attempts = new Attempts(handlers, { ownership, settlements, progress, transactions, log })
 
   await ensureQueues(sql, queues)
-  const describe = { host: hostname(), pid: process.pid, queues, concurrency }
-  const heartbeat = new Heartbeat({ sql, ownership, tickets, describe, leaseMs, log })
+  const slots = duty === 'suspects' ? 1 : concurrency
+  const describe = { host: hostname(), pid: process.pid, queues, concurrency: slots }
+  const heartbeat = new Heartbeat({ sql: heartDb.sql, ownership, describe, leaseMs, log })
   await heartbeat.register()
 
+  const check = new OwnershipCheck({ sql, ownership, tickets, answerWithinMs: leaseMs / 2, log })
   const reconciler = new Reconciler({ sql, carrier, tickets, queues, leaseMs, log })
-  const suspects = new Suspects({ sql, ownership, queues, runAttempt: (run) => attempts.execute([run]) })
+  const runAttempt = (run: Run) => attempts.execute([run])
+  const suspects = new Suspects({ sql, ownership, queues, runAttempt, onQuiet: options.onNoSuspects, log })
+  const stuck = new StuckHandlers({ attempts, slots, onHalf: options.onStuck, log })
+  const quarantine = new Quarantine({ sql, queues, open: openQuarantine, log })
   const ticker = new Ticker(sql, tickets)
-  const pruner = new Pruner(sql, options.retention)
+  const pruner = new Pruner(sql, options.retention, new SteadyClock({ read: () => readClock(sql), log }))
+  const alarm = new TransactionAlarm(sql, log)
   const probes = new ProbeJudge(sql, tickets, log)
   const every = (everyMs: number, name: string, runOnce: () => Promise<boolean | void>) =>
     new Loop({ name, everyMs, runOnce, log })
   const beatMs = leaseMs / beatsPerLease
-  const heart = every(beatMs, 'heartbeat', () => heartbeat.runOnce())
-  const reports = every(250, 'progress', () => progress.runOnce())
+  const vitals = [
+    every(beatMs, 'heartbeat', () => heartbeat.runOnce()),
+    every(beatMs, 'ownership check', () => check.runOnce()),
+    every(250, 'progress', () => progress.runOnce()),
+    every(5_000, 'stuck handlers', async () => void stuck.runOnce()),
+  ]
   const upkeep = [
     every(500, 'ticker', () => ticker.runOnce()),
-    every(1_000, 'suspects', () => suspects.runOnce()),
     every(beatMs, 'reaper', async () => void (await reconciler.reap())),
     every(1_000, 'orphans', async () => (await reconciler.requeueOrphans()) === 1_000),
     every(2_000, 'arrivals', () => reconciler.collectArrivals()),
     every(5_000, 'probe', async () => void (await reconciler.probe())),
     every(5_000, 'pauses', async () => void (await reconciler.mirrorPauses())),
+    every(5_000, 'clocks', () => reconciler.forgetWrongClocks()),
+    every(30_000, 'transaction alarm', async () => void (await alarm.runOnce())),
     every(60_000, 'pruner', () => pruner.runOnce()),
   ]
   const batchSizeOf = (queue: string) =>
@@ -109,39 +143,49 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     const batchSize = batchSizeOf(queue)
     return new JobWorker({ queue, concurrency, batchSize, carrier, claims, tickets, probes, attempts, log })
   })
-  for (const service of [heart, reports, ...upkeep, ...jobWorkers]) service.start()
-  log.info({ workerId: ownership.workerId, queues, concurrency, carrier: carrier.kind }, 'workers are up')
+  const inQuarantine = every(1_000, 'quarantine', () => quarantine.runOnce())
+  const work: Record<Duty, readonly Service[]> = {
+    ordinary: [...jobWorkers, ...upkeep, inQuarantine],
+    suspects: [suspects],
+    all: [...jobWorkers, ...upkeep, suspects],
+  }
+  for (const service of [...vitals, ...work[duty]]) service.start()
+  log.info({ workerId: ownership.workerId, duty, queues, concurrency, carrier: carrier.kind }, 'workers are up')
 
   const hurried = new AbortController()
   const stop = async (graceMs: number) => {
-    const nothingNew = Promise.all([...jobWorkers, ...upkeep].map((service) => service.stop()))
+    const nothingNew = Promise.all(work[duty].map((service) => service.stop()))
     const finished = nothingNew.then(() => ownership.idle()) // the heart beats on: these jobs are still ours
-    await Promise.race([finished, pause(graceMs, hurried.signal)])
+    await Promise.race([Promise.all([finished, quarantine.stop()]), pause(graceMs, hurried.signal)])
     claims.stop()
     const handedBack = ownership.size
     ownership.abortAll('handed_back')
     if (handedBack > 0) await pause(cleanUpMs)
-    const last = <Result>(what: string, step: Promise<Result>): Promise<Result | void> =>
-      withDeadline(step, lastStepMs, what).catch((error: unknown) =>
+    const last = <Result>(what: string, step: Promise<Result>, withinMs = lastStepMs): Promise<Result | void> =>
+      withDeadline(step, withinMs, what).catch((error: unknown) =>
         log.error(
           { err: error },
           `${what} did not end in time; what is left runs again when this worker is declared dead`,
         ),
       )
-    await last('The last fetches', nothingNew)
-    await last('The last settlements', settlements.drained())
-    await last('The last heartbeat', Promise.all([heart.stop(), reports.stop()]))
+    await Promise.all([
+      last('The last fetches', nothingNew),
+      last('The last settlements', settlements.drained()),
+      last('The quarantine', quarantine.stop()),
+      last('The last heartbeat', Promise.all(vitals.map((service) => service.stop()))),
+    ])
+    ownership.abortAll('handed_back') // what those fetches have brought
     const handedOver = await last('Handing back', handBackEverything())
-    await last('Sending the last tickets', sendLast(handedOver ?? []))
-    await carrier.close() // after the tickets of the jobs that went back
-    await last('Closing the database', db.close())
+    await last('Sending the last tickets', sendLast(handedOver ?? []), sendingMs)
+    await Promise.all([carrier.close(), last('Closing the database', Promise.all([db.close(), heartDb.close()]))])
     log.info({ handedBack }, 'workers are down')
   }
 
   const handBackEverything = async () => {
-    const jobs = await handBack(sql, ownership.workerId)
-    await deleteWorker(sql, ownership.workerId)
-    return jobs
+    const { workerId } = ownership
+    const jobs = await handBack(sql, workerId)
+    await deleteWorker(sql, workerId) // from now on nothing can be claimed for it
+    return [...jobs, ...(await handBack(sql, workerId))]
   }
   const sendLast = async (jobs: readonly Ticketable[]) => {
     await Promise.all([tickets.send(jobs), tickets.flush()])

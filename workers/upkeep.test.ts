@@ -2,21 +2,25 @@ import { newId } from '@jobyard/db/ids'
 import { claimJobs } from '@jobyard/db/claim'
 import { cancelJob } from '@jobyard/db/cancel'
 import { connect } from '@jobyard/db/connect'
+import { readClock } from '@jobyard/db/clock'
 import { setPaused } from '@jobyard/db/queue-rows'
 import { settleAttempts } from '@jobyard/db/settle'
 import { deleteWorker, readBeats } from '@jobyard/db/worker-rows'
 import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
+import { DeadlineError } from '@jobyard/queues/deadline'
 import { TicketSender } from '@jobyard/queues/tickets'
 import { pino } from 'pino'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
 import { startTcpProxy } from '../testing/tcp-proxy.ts'
 import { Claims } from './claims.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { Ownership, type Run } from './ownership.ts'
+import { OwnershipCheck } from './ownership-check.ts'
 import { ProbeJudge } from './probe-judge.ts'
 import { Pruner } from './pruner.ts'
 import { Reconciler } from './reconciler.ts'
+import { SteadyClock } from './steady-clock.ts'
 import { Suspects } from './suspects.ts'
 import { Ticker } from './ticker.ts'
 
@@ -40,16 +44,11 @@ afterAll(async () => {
 /** A worker process's memory, entered in the record. */
 async function process(sql = record.sql) {
   const ownership = new Ownership()
-  const heartbeat = new Heartbeat({
-    sql,
-    ownership,
-    tickets,
-    describe: { host: 'test', pid: 1, queues, concurrency: 1 },
-    leaseMs,
-    log,
-  })
+  const describe = { host: 'test', pid: 1, queues, concurrency: 1 }
+  const heartbeat = new Heartbeat({ sql, ownership, describe, leaseMs, log })
+  const check = new OwnershipCheck({ sql, ownership, tickets, answerWithinMs: leaseMs / 2, log })
   await heartbeat.register()
-  return { ownership, heartbeat, claims: new Claims(sql, ownership, log) }
+  return { ownership, heartbeat, check, claims: new Claims(sql, ownership, log) }
 }
 const ticketsSent = async () =>
   (await record.sql<{ ids: string[] }[]>`select data->'ids' as ids from bullmq.job where data ? 'ids'`).flatMap(
@@ -75,40 +74,6 @@ describe('The heartbeat', () => {
     expect((await readBeats(record.sql)).map(({ id }) => id)).toEqual([ownership.workerId])
   })
 
-  it('deletes claims of which no job runs any more, and no others', async () => {
-    const { ownership, heartbeat, claims } = await process()
-    const [ended, running] = [await record.addJob(), await record.addJob()]
-    await claims.claim([ended])
-    await claims.claim([running])
-    await settleAttempts(record.sql, [{ id: ended, epoch: 1, outcome: 'completed', status: 'completed', output: '1' }])
-    await heartbeat.runOnce()
-    expect(await record.sql`select worker_id, job_ids from claims`).toEqual([
-      { workerId: ownership.workerId, jobIds: [running] },
-    ])
-  })
-
-  it('gives back claims whose answer was lost, with a new ticket', async () => {
-    const { ownership, heartbeat } = await process()
-    const id = await record.addJob()
-    await claimJobs(record.sql, ownership.workerId, [id])
-    await heartbeat.runOnce()
-    expect(await record.job(id)).toMatchObject({ status: 'queued', crashes: 0, attemptsMade: 0 })
-    expect(await ticketsSent()).toContain(id)
-  })
-
-  it('leaves claims alone that are known, or whose answer is still awaited', async () => {
-    const { ownership, heartbeat, claims } = await process()
-    const [known, awaited] = [await record.addJob(), await record.addJob()]
-    await claims.claim([known])
-    const answered = ownership.awaitClaim([awaited])
-    await claimJobs(record.sql, ownership.workerId, [awaited])
-    await heartbeat.runOnce()
-    expect([(await record.job(known)).status, (await record.job(awaited)).status]).toEqual(['running', 'running'])
-    answered()
-    await heartbeat.runOnce()
-    expect([(await record.job(known)).status, (await record.job(awaited)).status]).toEqual(['running', 'queued'])
-  })
-
   it('aborts what runs when Postgres has not answered for three leases, however silent it is', async () => {
     const network = await startTcpProxy(record.url)
     const db = connect(network.url, { applicationName: 'cut off' })
@@ -122,12 +87,73 @@ describe('The heartbeat', () => {
     await db.close()
   })
 
+  it('beats on while the ownership check waits for a row', async () => {
+    const { ownership, heartbeat, check } = await process()
+    const id = await record.addJob()
+    await claimJobs(record.sql, ownership.workerId, [id])
+    await record.db.transactions.run(async (sql) => {
+      await sql`select from jobs where id = ${id} for update`
+      const checked = check.runOnce().catch((error: unknown) => error)
+      await heartbeat.runOnce()
+      expect(await readBeats(record.sql)).toEqual([{ id: ownership.workerId, beat: '1' }])
+      expect(await checked).toBeInstanceOf(DeadlineError)
+    })
+  })
+
+  it('waits for no answer longer than half a lease, be it the entry of a new worker', async () => {
+    const { ownership, heartbeat } = await process()
+    await deleteWorker(record.sql, ownership.workerId)
+    await record.sql.unsafe(`
+      create function dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(${(leaseMs * 2) / 1_000}); return new; end $$;
+      create trigger dawdle before insert on workers for each row execute function dawdle()`)
+    await expect(heartbeat.runOnce()).rejects.toThrow(DeadlineError)
+    await record.sql.unsafe('drop function dawdle cascade')
+    await heartbeat.runOnce()
+    expect((await readBeats(record.sql)).map(({ id }) => id)).toEqual([ownership.workerId])
+  })
+})
+
+describe('The ownership check', () => {
+  it('deletes claims of which no job runs any more, and no others', async () => {
+    const { ownership, check, claims } = await process()
+    const [ended, running] = [await record.addJob(), await record.addJob()]
+    await claims.claim([ended])
+    await claims.claim([running])
+    await settleAttempts(record.sql, [{ id: ended, epoch: 1, outcome: 'completed', status: 'completed', output: '1' }])
+    await check.runOnce()
+    expect(await record.sql`select worker_id, job_ids from claims`).toEqual([
+      { workerId: ownership.workerId, jobIds: [running] },
+    ])
+  })
+
+  it('gives back claims whose answer was lost, with a new ticket', async () => {
+    const { ownership, check } = await process()
+    const id = await record.addJob()
+    await claimJobs(record.sql, ownership.workerId, [id])
+    await check.runOnce()
+    expect(await record.job(id)).toMatchObject({ status: 'queued', crashes: 0, attemptsMade: 0 })
+    expect(await ticketsSent()).toContain(id)
+  })
+
+  it('leaves claims alone that are known, or whose answer is still awaited', async () => {
+    const { ownership, check, claims } = await process()
+    const [known, awaited] = [await record.addJob(), await record.addJob()]
+    await claims.claim([known])
+    const answered = ownership.awaitClaim([awaited])
+    await claimJobs(record.sql, ownership.workerId, [awaited])
+    await check.runOnce()
+    expect([(await record.job(known)).status, (await record.job(awaited)).status]).toEqual(['running', 'running'])
+    answered()
+    await check.runOnce()
+    expect([(await record.job(known)).status, (await record.job(awaited)).status]).toEqual(['running', 'queued'])
+  })
+
   it('aborts runs that somebody asked to cancel', async () => {
-    const { heartbeat, claims } = await process()
+    const { check, claims } = await process()
     const id = await record.addJob()
     const [run] = await claims.claim([id])
     await cancelJob(record.sql, 'default', id)
-    await heartbeat.runOnce()
+    await check.runOnce()
     expect(run?.abortCause).toBe('cancelled')
   })
 })
@@ -159,6 +185,24 @@ describe('A claim', () => {
     expect((await claims.claim(ids)).map(({ job }) => job.id)).toEqual([ids[0], ids[2]])
     expect(claims.open).toBe(true)
     await record.sql.unsafe('drop function refuse cascade')
+  })
+
+  it('takes the others where somebody keeps one of them locked, which loses nothing but its ticket', async () => {
+    const db = connect(record.url, { applicationName: 'impatient', statementTimeoutMs: 200 })
+    const { claims } = await process(db.sql)
+    const ids = [await record.addJob(), await record.addJob(), await record.addJob()]
+    for (const id of ids) await record.ageTicket(id, 60)
+    await record.db.transactions.run(async (sql) => {
+      await sql`select from jobs where id = ${ids[1]!} for update`
+      expect((await claims.claim(ids)).map(({ job }) => job.id)).toEqual([ids[0], ids[2]])
+      expect(await claims.claim([ids[1]!])).toEqual([])
+      expect(claims.open).toBe(true)
+    })
+    const [now] = await record.sql<{ stamp: string }[]>`select statement_timestamp()::text as stamp`
+    const target = { queue: 'default', priority: 0, stamp: now!.stamp }
+    expect(await new ProbeJudge(record.sql, tickets, log).judge(target)).toBe(1)
+    expect(await ticketsSent()).toContain(ids[1])
+    await db.close()
   })
 
   it('under an id that was given up since is ignored', async () => {
@@ -241,36 +285,131 @@ describe('The reconciler', () => {
   })
 })
 
-it('Suspects run one at a time, each until its outcome is in the record', async () => {
-  const { ownership } = await process()
-  const ids = [await record.addJob(), await record.addJob()]
-  for (const id of ids) await record.suspect(id)
-  const runs: { run: Run; end: () => void }[] = []
-  const runAttempt = (run: Run) => new Promise<void>((resolve) => runs.push({ run, end: resolve }))
-  const suspects = new Suspects({ sql: record.sql, ownership, queues, runAttempt })
-  await suspects.runOnce()
-  await suspects.runOnce()
-  expect(runs.map(({ run }) => run.job.id)).toEqual([ids[0]])
-  const [first] = runs
-  first?.end()
-  await new Promise((resolve) => setImmediate(resolve))
-  await suspects.runOnce()
-  expect(runs).toHaveLength(1)
-  ownership.forget(first!.run)
-  await suspects.runOnce()
-  expect(runs.map(({ run }) => run.job.id)).toEqual(ids)
+describe('The judge of probes', () => {
+  const stamp = async (secondsAgo = 0) => {
+    const [row] = await record.sql<{ stamp: string }[]>`
+      select (statement_timestamp() - ${secondsAgo} * interval '1 second')::text as stamp`
+    return { queue: 'default', priority: 0, stamp: row!.stamp }
+  }
+  const lost = async (secondsAgo: number) => {
+    const id = await record.addJob()
+    await record.ageTicket(id, secondsAgo)
+    return id
+  }
+
+  it('looks again for jobs that were locked when their tickets were found to be lost', async () => {
+    const judge = new ProbeJudge(record.sql, tickets, log)
+    const id = await lost(600)
+    await record.db.transactions.run(async (sql) => {
+      await sql`select from jobs where id = ${id} for update`
+      expect(await judge.judge(await stamp())).toBe(0)
+    })
+    expect(await judge.judge(await stamp())).toBe(1)
+    expect(await judge.judge(await stamp())).toBe(0)
+  })
+
+  it('looks at all jobs when the clock of Postgres was set back', async () => {
+    const judge = new ProbeJudge(record.sql, tickets, log)
+    await judge.judge(await stamp())
+    await lost(7_200)
+    expect(await judge.judge(await stamp())).toBe(0)
+    expect(await judge.judge(await stamp(3_600))).toBe(1)
+  })
+
+  it('gives up a sweep that Postgres does not answer', async () => {
+    const judge = new ProbeJudge(record.sql, tickets, log)
+    const target = await stamp()
+    await record.db.transactions.run(async (sql) => {
+      await sql`lock table arrivals`
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+      const judged = judge.judge(target).catch((error: unknown) => error)
+      vi.advanceTimersByTime(15_000)
+      vi.useRealTimers()
+      expect(await judged).toBeInstanceOf(DeadlineError)
+    })
+  })
 })
 
-it('A suspect that was settled while its handler goes on keeps the next one waiting', async () => {
-  const { ownership } = await process()
-  for (const id of [await record.addJob(), await record.addJob()]) await record.suspect(id)
-  const runs: Run[] = []
-  const runAttempt = (run: Run) => new Promise<never>(() => runs.push(run))
-  const suspects = new Suspects({ sql: record.sql, ownership, queues, runAttempt })
-  await suspects.runOnce()
-  ownership.forget(runs[0]!)
-  await suspects.runOnce()
-  expect(runs).toHaveLength(1)
+describe('Suspects', () => {
+  /** Looks for suspects in a process whose handlers are in the hands of the test. */
+  async function suspectsOf(count: number) {
+    const { ownership, check } = await process()
+    const ids: string[] = []
+    for (let job = 0; job < count; job++) ids.push(await record.addJob())
+    await Promise.all(ids.map((id) => record.suspect(id)))
+    const runs: { run: Run; end: () => void }[] = []
+    let begun = Promise.withResolvers<void>()
+    const runAttempt = (run: Run) =>
+      new Promise<void>((resolve) => {
+        runs.push({ run, end: resolve })
+        begun.resolve()
+        begun = Promise.withResolvers()
+      })
+    const suspects = new Suspects({ sql: record.sql, ownership, queues, runAttempt, log })
+    return { ownership, check, ids, runs, suspects, begun: () => begun.promise }
+  }
+
+  it('run one after the other, the next one as soon as the outcome of the last is in the record', async () => {
+    const { ownership, ids, runs, suspects, begun } = await suspectsOf(3)
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }) // no pause ends
+    suspects.start()
+    for (let count = 1; count <= ids.length; count++) {
+      if (runs.length < count) await begun()
+      expect(runs).toHaveLength(count)
+      const { run, end } = runs.at(-1)!
+      end()
+      ownership.forget(run)
+    }
+    await suspects.stop()
+    vi.useRealTimers()
+    expect(runs.map(({ run }) => run.job.id).toSorted()).toEqual(ids)
+  })
+
+  it.each(['its handler goes on', 'its outcome is on its way to the record'])(
+    'keep the next one waiting while %s',
+    async (what) => {
+      const { ownership, runs, suspects, begun } = await suspectsOf(2)
+      let over = false
+      const first = suspects.runOnce().then(() => (over = true))
+      await begun()
+      const { run, end } = runs[0]!
+      const steps = [end, () => ownership.forget(run)]
+      if (what === 'its handler goes on') steps.reverse()
+      steps[0]?.()
+      await record.sql`select 1`
+      expect(over).toBe(false)
+      steps[1]?.()
+      await first
+    },
+  )
+
+  it('that are all done are told of, after a while', async () => {
+    const { ownership } = await process()
+    const quiet = Promise.withResolvers<void>()
+    const [runAttempt, onQuiet] = [async () => {}, quiet.resolve]
+    const suspects = new Suspects({ sql: record.sql, ownership, queues, runAttempt, onQuiet, quietMs: 0, log })
+    suspects.start()
+    await quiet.promise
+    await suspects.stop()
+    expect(await suspects.runOnce()).toBe(false)
+  })
+
+  it('run beside none whose claim was not answered, until that one was given back', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    const { ids, runs, suspects, begun } = await suspectsOf(1)
+    await record.sql.unsafe(`
+      create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = '57P01'; end $$;
+      create trigger refuse before update on jobs for each row execute function refuse()`)
+    await expect(suspects.runOnce()).rejects.toThrow('no')
+    await record.sql.unsafe('drop function refuse cascade')
+    vi.advanceTimersByTime(19_000)
+    expect(await suspects.runOnce()).toBe(false)
+    vi.advanceTimersByTime(2_000)
+    void suspects.runOnce()
+    await begun()
+    expect(runs.map(({ run }) => run.job.id)).toEqual(ids)
+    vi.useRealTimers()
+  })
 })
 
 it('The ticker sends tickets for what is due', async () => {
@@ -285,6 +424,7 @@ it('The ticker sends tickets for what is due', async () => {
 
 describe('The pruner', () => {
   const retention = { completedMs: 1_000, failedMs: 100_000, eventsMs: 1_000 }
+  const clock = { isSteady: async () => true }
   it('deletes what is past its retention, with attempts and events, and nothing that lives', async () => {
     const [old, young, failed, live] = [
       await record.addJob(),
@@ -297,7 +437,7 @@ describe('The pruner', () => {
     await record.end(failed, 'failed', 60)
     await record.sql`update jobs set created_at = created_at - interval '10 years'`
     await record.sql`insert into attempts (job_id, epoch, tenant, attempt, outcome, started_at, finished_at) values (${old}, 1, 't', 1, 'failed', now(), now())`
-    expect(await new Pruner(record.sql, retention).runOnce()).toBe(false)
+    expect(await new Pruner(record.sql, retention, clock).runOnce()).toBe(false)
     const left = await record.sql<{ id: string }[]>`select id from jobs`
     expect(left.map(({ id }) => id).toSorted()).toEqual([young, failed, live].toSorted())
     expect(await record.attempts(old)).toEqual([])
@@ -311,8 +451,21 @@ describe('The pruner', () => {
     ]
     await record.end(ended, 'completed', 0)
     await record.sql`update idempotency_keys set created_at = created_at - interval '8 days'`
-    await new Pruner(record.sql, retention).runOnce()
+    await new Pruner(record.sql, retention, clock).runOnce()
     expect((await record.sql`select job_id from idempotency_keys`).map((row) => row.jobId)).toEqual([live])
+  })
+
+  it('deletes nothing while the clock of Postgres is not to be believed', async () => {
+    const id = await record.addJob()
+    await record.end(id, 'completed', 60)
+    let aheadMs = 365 * 86_400_000
+    const steady = new SteadyClock({ read: async () => (await readClock(record.sql)) + aheadMs, log })
+    const pruner = new Pruner(record.sql, retention, steady)
+    expect(await pruner.runOnce()).toBe(false)
+    expect((await record.job(id)).status).toBe('completed')
+    aheadMs = 0
+    await pruner.runOnce()
+    await expect(record.job(id)).rejects.toThrow('no job')
   })
 
   it('says when there may be more', async () => {
@@ -327,7 +480,7 @@ describe('The pruner', () => {
       )
       insert into endings (queue, tenant, status, ended_at, job_ids, jobs)
       select queue, tenant, status, finished_at, array[id], 1 from copies`
-    const pruner = new Pruner(record.sql, retention)
+    const pruner = new Pruner(record.sql, retention, clock)
     expect([await pruner.runOnce(), await pruner.runOnce()]).toEqual([true, false])
     expect(await record.sql`select from jobs`).toHaveLength(0)
   })

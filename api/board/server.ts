@@ -5,7 +5,7 @@ import type { Sql } from '@jobyard/db/connect'
 import type { Catalogue } from '@jobyard/queues/catalogue'
 import type { FastifyBaseLogger } from 'fastify'
 import type { JobActions } from '../job-actions.ts'
-import { problemOf } from '../plugins/errors.ts'
+import { problemLog, problemOf } from '../plugins/errors.ts'
 import type { Problem } from '../problem.ts'
 import { RecordAdapter } from './adapter.ts'
 import { Overview } from './overview.ts'
@@ -61,7 +61,8 @@ export function createBoard(options: BoardOptions, basePath: string): FastifyAda
     }
   }
   server.setBasePath(basePath)
-  server.setErrorHandler((error) => answerError(error, options.log))
+  const logProblem = problemLog(options.log)
+  server.setErrorHandler((error) => answerError(error, logProblem))
   return server
 }
 
@@ -101,9 +102,9 @@ const refusals: Readonly<Record<string, string>> = {
   '/api/queues/:queueName/:jobId/update-data': 'The input of a job is never changed. Submit another job.',
 }
 
-function answerError(error: Error, log: FastifyBaseLogger): ErrorAnswer {
+function answerError(error: Error, logProblem: ReturnType<typeof problemLog>): ErrorAnswer {
   const problem = problemOf(error)
-  if (problem.status >= 500) log.error({ err: error }, 'The board could not answer')
+  logProblem(problem, error)
   return {
     status: problem.status as NonNullable<ErrorAnswer['status']>,
     body: { error: { key: headlineOf(problem) }, message: problem.message, code: problem.kind },

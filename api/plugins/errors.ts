@@ -1,16 +1,19 @@
-import { errorCode, isConnectionError, isRowError, isServerTrouble } from '@jobyard/db/connect'
+import { errorCode, isRowError } from '@jobyard/db/connect'
+import { fateOf, type Fate } from '@jobyard/db/trouble'
 import { DeadlineError } from '@jobyard/queues/deadline'
-import { OverloadedError } from '@jobyard/queues/errors'
-import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
+import { OverloadedError, RecordAwayError } from '@jobyard/queues/errors'
+import { logTogether } from '@jobyard/queues/log-together'
+import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import type { z } from 'zod'
-import { Problem, type FieldError } from '../problem.ts'
+import { Problem, unavailable, type FieldError } from '../problem.ts'
 
 /** Answers every error as problem+json; what we did not foresee is logged and answered without its insides. */
 export function registerErrors(app: FastifyInstance): void {
+  const logProblem = problemLog(app.log)
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const problem = problemOf(error)
-    if (problem.status >= 500) request.log.error({ err: error }, problem.message)
+    const problem = problemOf(error, { reading: request.method === 'GET' })
+    logProblem(problem, error)
     return sendProblem(reply, problem)
   })
   app.setNotFoundHandler((request, reply) =>
@@ -19,6 +22,16 @@ export function registerErrors(app: FastifyInstance): void {
       new Problem('not-found', `There is nothing at ${request.method} ${request.url.slice(0, 200)}. See /docs.`),
     ),
   )
+}
+
+/** @returns what logs the errors behind problems: what we did not foresee each time, trouble with Postgres together. */
+export function problemLog(log: FastifyBaseLogger): (problem: Problem, error: unknown) => void {
+  const logTrouble = logTogether(log, 'requests', 'Requests met trouble with Postgres, and were answered 503')
+  return ({ status, message }, error) => {
+    const origin = error instanceof Problem ? error.cause : error
+    if (status === 500) log.error({ err: error }, message)
+    else if (status === 503 && origin && !(origin instanceof RecordAwayError)) logTrouble(origin)
+  }
 }
 
 /** Sends a problem with its status and headers. */
@@ -31,16 +44,16 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     .send(problem.toJSON())
 }
 
-/** @returns the problem that an error of any origin is answered with. */
-export function problemOf(error: unknown): Problem {
+/**
+ * @param reading the request would have changed nothing anyway.
+ * @returns the problem that an error of any origin is answered with.
+ */
+export function problemOf(error: unknown, { reading = false } = {}): Problem {
   if (error instanceof Problem) return error
   if (hasZodFastifySchemaValidationErrors(error)) return validationProblem(error)
-  if (error instanceof OverloadedError)
-    return unavailable('Too many requests wait for the database. Try again in a second.')
-  const code = errorCode(error)
   return (
-    ofFramework(code, error) ??
-    ofDatabase(code, error) ??
+    ofFramework(errorCode(error), error) ??
+    ofRecord(error, reading) ??
     new Problem('internal', 'An unexpected error; it was logged.')
   )
 }
@@ -91,17 +104,38 @@ function ofFramework(code: string, error: unknown): Problem | undefined {
   }
 }
 
-function ofDatabase(code: string, error: unknown): Problem | undefined {
-  if (isRowError(error)) return invalid([{ path: '', message: 'Postgres cannot store this value' }])
-  const gaveUp = error instanceof DeadlineError || /^5[57]/.test(code)
-  if (gaveUp || isConnectionError(error) || isServerTrouble(error)) {
-    return unavailable(
-      'The database did not answer, so it is unknown whether the request was carried out. Repeat it with the same Idempotency-Key.',
-    )
-  }
-  return undefined
+const whatBecameOfIt: Record<Fate, string> = {
+  undone:
+    'The database cannot take the request now, and nothing of it was stored. Repeat it, with the same Idempotency-Key if it has one.',
+  unknown:
+    'The database did not answer, so it is unknown whether the request was carried out. Repeat it with the same Idempotency-Key.',
 }
 
-function unavailable(detail: string): Problem {
-  return new Problem('unavailable', detail, { headers: { 'retry-after': '1' } })
+function ofRecord(error: unknown, reading: boolean): Problem | undefined {
+  if (isRowError(error)) return invalid([{ path: '', message: 'Postgres cannot store this value' }])
+  if (error instanceof OverloadedError)
+    return unavailable(
+      'Too many requests wait for the database; nothing of this one was stored. Repeat it in a second.',
+    )
+  const fate = fateOfRequest(error)
+  return fate && unavailable(reading ? 'The database did not answer. Ask again.' : whatBecameOfIt[fate])
+}
+
+function fateOfRequest(error: unknown): Fate | undefined {
+  if (error instanceof DeadlineError) return 'unknown'
+  return error instanceof RecordAwayError ? 'undone' : fateOf(error)
+}
+
+/**
+ * Waits for what is read after a change.
+ *
+ * @throws Problem `unavailable`, which says that the change stands, when only the reading met trouble.
+ */
+export async function readAfterChange<Result>(reading: Promise<Result>): Promise<Result> {
+  try {
+    return await reading
+  } catch (error) {
+    if (problemOf(error).kind !== 'unavailable') throw error
+    throw unavailable('The request was carried out, but what came of it could not be read. Read it again.', error)
+  }
 }

@@ -40,7 +40,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchRoutesOptions> = async (app
   app.post(
     '/v1/jobs/batch',
     {
-      config: { role: 'submitter' },
+      config: { role: 'submitter', asksRecord: 'within bounds of its own' },
       bodyLimit,
       schema: {
         tags: ['jobs'],

@@ -5,6 +5,7 @@ import { insertWorker } from '@jobyard/db/worker-rows'
 import { newId } from '@jobyard/db/ids'
 import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
 import { catalogue } from '@jobyard/queues/catalogue'
+import { Circuit } from '@jobyard/queues/circuit'
 import { Intake } from '@jobyard/queues/intake'
 import { TicketSender } from '@jobyard/queues/tickets'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -31,7 +32,8 @@ beforeAll(async () => {
   carrier = openCarrier({ databaseUrl: record.url, onError: () => {} })
   await carrier.migrate()
   const tickets = new TicketSender(carrier, { contracts: [], onLost: () => {} })
-  intake = new Intake(record.sql, tickets)
+  const circuit = new Circuit({ probe: async () => record.sql`select 1` })
+  intake = new Intake({ sql: record.sql, tickets, circuit })
   app = Fastify()
   registerErrors(app)
   registerAuth(app, adminKey)

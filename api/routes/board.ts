@@ -26,6 +26,9 @@ export async function boardRoutes(app: FastifyInstance, options: BoardRoutesOpti
   await app.register(
     async (scope) => {
       scope.decorate('routeDefaults', { role: 'admin', authentication: 'basic' })
+      scope.addHook('onRoute', (route) => {
+        if (!route.url.startsWith(`${basePath}/api/`)) route.config = { ...route.config, asksRecord: 'never' }
+      })
       scope.addHook('onRequest', boardGuard(options.isAdminKey))
       scope.addHook('onSend', async (_request, reply, payload) => {
         reply.headers(pageHeaders)

@@ -1,6 +1,8 @@
 import type { Database } from '@jobyard/db/connect'
 import type { Carrier } from '@jobyard/queues/carrier'
+import type { Circuit } from '@jobyard/queues/circuit'
 import { withDeadline } from '@jobyard/queues/deadline'
+import type { TicketSender } from '@jobyard/queues/tickets'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 
@@ -9,7 +11,11 @@ const deadlineMs = 1_000
 
 export interface HealthOptions {
   readonly sql: Database['sql']
+  /** Whether Postgres answers. */
+  readonly circuit: Circuit
   readonly carrier: Carrier
+  /** Whether tickets arrive. */
+  readonly tickets: Pick<TicketSender, 'healthy'>
   /** False while the process is draining. */
   readonly accepting: () => boolean
 }
@@ -21,7 +27,10 @@ const readySchema = z.object({
 })
 
 /** Whether the process lives, and whether it should get traffic. */
-export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { sql, carrier, accepting }) => {
+export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, options) => {
+  const { sql, circuit, carrier, tickets, accepting } = options
+  const askPostgres = async () => (circuit.isOpen ? 'down' : isUp(sql`select 1`))
+
   app.get(
     '/livez',
     {
@@ -44,21 +53,23 @@ export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { 
         tags: ['health'],
         operationId: 'ready',
         summary: 'The process may take traffic',
-        description: 'Degraded: the carrier is down; jobs are accepted all the same, and start when it is back.',
+        description:
+          'Degraded: the carrier does not answer, or takes no tickets; jobs are accepted all the same, and start when it is well.',
         response: { 200: readySchema, 503: readySchema },
       },
     },
     async (_request, reply) => {
-      const [postgres, tickets] = await Promise.all([isUp(sql`select 1`), isUp(carrier.ping())])
+      const [postgres, pinged] = await Promise.all([askPostgres(), isUp(carrier.ping())])
+      const carries = tickets.healthy ? pinged : 'down'
       const up = accepting() && postgres === 'up'
       const status = !accepting()
         ? 'draining'
         : postgres === 'down'
           ? 'unavailable'
-          : tickets === 'up'
+          : carries === 'up'
             ? 'ready'
             : 'degraded'
-      return reply.code(up ? 200 : 503).send({ status, postgres, carrier: tickets })
+      return reply.code(up ? 200 : 503).send({ status, postgres, carrier: carries })
     },
   )
 }

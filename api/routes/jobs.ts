@@ -1,6 +1,7 @@
 import type { Database } from '@jobyard/db/connect'
 import { listJobs } from '@jobyard/db/jobs'
 import { isTerminal, jobStatuses } from '@jobyard/db/statuses'
+import { withDeadline } from '@jobyard/queues/deadline'
 import type { FastifyReply } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
@@ -8,6 +9,7 @@ import type { Cursors } from '../cursor.ts'
 import type { FinishedJobs } from '../finished-jobs.ts'
 import type { JobActions } from '../job-actions.ts'
 import { viewSummary, type JobView } from '../job-view.ts'
+import { problemOf, readAfterChange } from '../plugins/errors.ts'
 import { preferredWaitMs } from '../prefer.ts'
 import { Problem } from '../problem.ts'
 import { idempotencyKeySchema, jobSchema, jobSummarySchema, problemSchema, submissionSchema } from '../schemas.ts'
@@ -18,6 +20,9 @@ export interface JobRoutesOptions {
   readonly orm: Database['orm']
   readonly cursors: Cursors
 }
+
+/** Time that reading a job which somebody waited for may take, in milliseconds. */
+const readWithinMs = 3_000
 
 const tags = ['jobs']
 const idParams = z.object({ id: z.string() })
@@ -44,7 +49,7 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { 
   app.post(
     '/v1/jobs',
     {
-      config: { role: 'submitter' },
+      config: { role: 'submitter', asksRecord: 'within bounds of its own' },
       schema: {
         tags,
         operationId: 'submitJob',
@@ -126,7 +131,8 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { 
     },
     async (request, reply) => {
       const status = await actions.cancel(request.tenant, request.params.id)
-      return reply.code(status === 'running' ? 202 : 200).send(await actions.get(request.tenant, request.params.id))
+      const job = await readAfterChange(actions.get(request.tenant, request.params.id))
+      return reply.code(status === 'running' ? 202 : 200).send(job)
     },
   )
 
@@ -150,12 +156,22 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { 
     reply.header('location', `/v1/jobs/${job.id}`)
     if (waitMs > 0) {
       await finished.wait(job.id, waitMs)
-      const now = await actions.get(tenant, job.id)
+      const now = await readAgain(tenant, job)
       reply.code(isTerminal(now.status) ? 200 : 202)
       return now
     }
     reply.code(202)
     return job
+  }
+
+  /** @returns the job as it is now, or as it was accepted when that cannot be read: it is durable all the same. */
+  async function readAgain(tenant: string, accepted: JobView): Promise<JobView> {
+    try {
+      return await withDeadline(actions.get(tenant, accepted.id), readWithinMs, 'Reading a job again')
+    } catch (error) {
+      if (problemOf(error).kind !== 'unavailable') throw error
+      return accepted
+    }
   }
 }
 

@@ -3,6 +3,7 @@ import { countQueues, type QueueCounts } from '@jobyard/db/queue-rows'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { JobActions } from '../job-actions.ts'
+import { readAfterChange } from '../plugins/errors.ts'
 import { Problem } from '../problem.ts'
 import { problemSchema, queueSchema } from '../schemas.ts'
 
@@ -68,7 +69,7 @@ export const queueRoutes: FastifyPluginAsyncZod<{ sql: Database['sql']; actions:
       },
       async (request) => {
         await actions.setPaused(request.params.name, paused)
-        return read(request.params.name)
+        return readAfterChange(read(request.params.name))
       },
     )
   }

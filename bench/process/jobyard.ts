@@ -3,6 +3,7 @@ import { newId } from '@jobyard/db/ids'
 import type { NewJob } from '@jobyard/db/intake'
 import { ensureQueues } from '@jobyard/db/queue-rows'
 import { openCarrier } from '@jobyard/queues/carrier'
+import { Circuit } from '@jobyard/queues/circuit'
 import { defineJob, type Contract } from '@jobyard/queues/define-job'
 import { Intake } from '@jobyard/queues/intake'
 import { createLogger } from '@jobyard/queues/logger'
@@ -57,7 +58,8 @@ export function jobyard({ carrier, concurrency, idsPerTicket, batchSize, queue =
         onLost: fail,
         ...(idsPerTicket !== undefined && { idsPerTicket }),
       })
-      const intake = new Intake(db.sql, tickets)
+      const circuit = new Circuit({ probe: async () => db.sql`select 1` })
+      const intake = new Intake({ sql: db.sql, tickets, circuit })
       for (const chunk of payloadChunks(target, chunkSize)) {
         await Promise.all(chunk.map((input) => intake.accept(newJob(contract, input))))
         await tickets.sent()

@@ -53,7 +53,9 @@ const statements: readonly (readonly [RegExp, string])[] = [
   [/delete from idempotency_keys/, 'prune-keys'],
   [/delete from jobs/, 'prune-jobs'],
   [/delete from outbox/, 'prune-events'],
+  [/xact_start < statement_timestamp/, 'find-open-transactions'],
   // BullMQ
+  [/locked_until_ms > latest\.ms/, 'forget-wrong-clocks'],
   [/MAX\(version\)/, 'check-schema'],
   [/\badd_jobs_bulk\(/, 'add-bulk'],
   [/\badd_job\(/, 'add'],

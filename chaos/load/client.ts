@@ -43,6 +43,7 @@ export class Client {
   #count = 0
   #stopped = true
   #loops: Promise<void>[] = []
+  #ending: Promise<void> | undefined
   #dueAt = 0
   readonly #cancels = new Set<Promise<void>>()
 
@@ -58,8 +59,12 @@ export class Client {
     this.#loops = Array.from({ length: connections }, () => this.#submit(random.fork()))
   }
 
-  /** Resolves when every request under way has been answered, each repeated until it was. */
-  async stop(): Promise<void> {
+  /** Resolves when every request under way has been answered, each repeated until it was; stopping twice is fine. */
+  stop(): Promise<void> {
+    return (this.#ending ??= this.#end())
+  }
+
+  async #end(): Promise<void> {
     this.#stopped = true
     await Promise.all(this.#loops)
     await Promise.all(this.#cancels)

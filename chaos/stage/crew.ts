@@ -1,7 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream, type WriteStream } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import type { Holdings, Order } from './puppet.ts'
 
 export type Role = 'api' | 'workers'
@@ -10,6 +9,7 @@ export type Role = 'api' | 'workers'
 export class Member {
   readonly role: Role
   readonly name: string
+  readonly #file: string
   #env: Record<string, string>
   readonly #log: WriteStream
   readonly #onDeath: (how: string) => void
@@ -23,12 +23,15 @@ export class Member {
   constructor(options: {
     role: Role
     name: string
+    /** What Node runs. */
+    file: string
     env: Record<string, string>
     log: WriteStream
     onDeath: (how: string) => void
   }) {
     this.role = options.role
     this.name = options.name
+    this.#file = options.file
     this.#env = options.env
     this.#log = options.log
     this.#onDeath = options.onDeath
@@ -108,6 +111,11 @@ export class Member {
     this.#order({ chaos: 'block', ms })
   }
 
+  /** Makes it believe that it is so much later than it is. */
+  turnClock(ms: number): void {
+    this.#order({ chaos: 'turn clock', ms })
+  }
+
   /** @returns what the process holds, or undefined when it does not work or does not answer within a few seconds. */
   async measure(): Promise<Holdings | undefined> {
     const child = this.#process
@@ -128,7 +136,7 @@ export class Member {
   }
 
   #launch(): void {
-    const child = fork(fileURLToPath(new URL(`../../${this.role}/main.ts`, import.meta.url)), {
+    const child = fork(this.#file, {
       env: this.#env,
       execArgv: ['--import', new URL('puppet.ts', import.meta.url).href],
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -147,8 +155,8 @@ export class Member {
 
   #onExit(child: ChildProcess, how: string): void {
     if (child !== this.#process) return
+    if (this.#works) this.#ready = Promise.withResolvers() // who waits for one that died as it started waits for the next
     this.#works = false
-    this.#ready = Promise.withResolvers()
     this.#onDeath(how)
     if (this.#wanted) this.#restart = setTimeout(() => this.#launch(), 100)
   }

@@ -27,11 +27,11 @@ export interface HeldTable {
 /** Holds a table; release it, also when the trial fails. */
 export async function holdTable({ postgres: server, db: { sql } }: Stage, table: string): Promise<HeldTable> {
   const holder = postgres(server.url, { max: 1, onnotice: () => {} })
-  await holder`select pg_advisory_lock(hashtext(${table}))`
   await holder.unsafe(`
     create or replace function hold() returns trigger language plpgsql as $$
       begin perform pg_advisory_xact_lock_shared(hashtext(tg_table_name)); return new; end $$;
     create or replace trigger hold before insert on ${table} for each row execute function hold()`)
+  await holder`select pg_advisory_lock(hashtext(${table}))`
   let released: Promise<void> | undefined
   return {
     waited: (application, text, count = 1) =>

@@ -8,7 +8,7 @@ import timers from 'node:timers/promises'
  */
 
 /** What a puppet can be told. */
-export type Order = { readonly chaos: 'block'; readonly ms: number } | { readonly chaos: 'measure' }
+export type Order = { readonly chaos: 'block' | 'turn clock'; readonly ms: number } | { readonly chaos: 'measure' }
 
 /** What a process holds. */
 export interface Holdings {
@@ -20,14 +20,16 @@ export interface Holdings {
   readonly timers: number
 }
 
-const offsetMs = Number(process.env['CHAOS_CLOCK_OFFSET_MS'] ?? 0)
-if (offsetMs !== 0) turnClock(offsetMs)
+/** What this process believes the time to be ahead of the truth, in milliseconds. */
+let aheadMs = Number(process.env['CHAOS_CLOCK_OFFSET_MS'] ?? 0)
+turnClock()
 if (process.env['CHAOS_DEAF']) ignoreSignals()
 process.on('message', (message) => obey(message as Order))
 process.channel?.unref()
 
 function obey(order: Order): void {
   if (order.chaos === 'block') block(order.ms)
+  if (order.chaos === 'turn clock') aheadMs = order.ms
   if (order.chaos === 'measure') process.send?.({ holdings: measure() })
 }
 
@@ -50,10 +52,10 @@ function ignoreSignals(): void {
   syncBuiltinESMExports()
 }
 
-/** Makes this process believe that it is so much later. */
-function turnClock(ms: number): void {
+/** Makes this process believe in {@link aheadMs}. */
+function turnClock(): void {
   const TrueDate = Date
-  const now = () => TrueDate.now() + ms
+  const now = () => TrueDate.now() + aheadMs
   globalThis.Date = new Proxy(TrueDate, {
     construct: (target, args: unknown[], newTarget) =>
       Reflect.construct(target, args.length === 0 ? [now()] : args, newTarget) as Date,

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { connect, type Database } from '@jobyard/db/connect'
 import { migrateAll } from '@jobyard/queues/migrate'
 import { adminKey, type CarrierKind } from '@jobyard/testing/platform'
@@ -10,8 +11,15 @@ import { Link } from './link.ts'
 import { PostgresServer } from './postgres-server.ts'
 import { RedisServer } from './redis-server.ts'
 
+/** The file that the processes of each role run. */
+export type Programs = Readonly<Record<Role, string>>
+
 export interface StageOptions {
   readonly carrier: CarrierKind
+  /** The platform's own when absent. */
+  readonly programs?: Programs
+  /** False where the trial migrates by itself, before it starts any process. */
+  readonly migrate?: boolean
   readonly apis?: number
   readonly workers?: number
   /** Further variables of every process. */
@@ -40,10 +48,10 @@ export interface Stage {
   readonly workers: Member[]
   /** The record, read beside all links. */
   readonly db: Database
-  /** Holds a log for each process. */
+  /** Holds a log for each process; processes know it as `CHAOS_FOLDER`. */
   readonly folder: string
-  /** Adds a process; start it. */
-  enlist(role: Role, env?: Record<string, string>): Member
+  /** Adds a process; start it. @param programs where they are not those of the stage. */
+  enlist(role: Role, env?: Record<string, string>, programs?: Programs): Member
   /** Adds a process with links of its own, so that it can be disturbed alone; start it. */
   enlistApart(role: Role, env?: Record<string, string>): Promise<{ readonly member: Member; readonly links: Links }>
   /** @returns the URL of one of the APIs that work. */
@@ -56,13 +64,18 @@ export interface Stage {
   close(keepLogs?: boolean): Promise<void>
 }
 
+const ownPrograms: Programs = {
+  api: fileURLToPath(new URL('../../api/main.ts', import.meta.url)),
+  workers: fileURLToPath(new URL('../../workers/main.ts', import.meta.url)),
+}
+
 /** Starts servers, and as many processes as asked for; resolves when they work. */
 export async function openStage(options: StageOptions): Promise<Stage> {
   const { carrier, apis = 2, workers = 2, onDeath = () => {} } = options
   const folder = await mkdtemp(join(tmpdir(), 'jobyard-chaos-logs-'))
   const postgres = await PostgresServer.start(options.postgresSettings, options.postgresFolder)
   const redis = carrier === 'redis' ? await RedisServer.start() : undefined
-  await migrateAll(postgres.url)
+  if (options.migrate ?? true) await migrateAll(postgres.url)
   const openLinks = async (): Promise<Links> => ({
     postgres: await Link.to(postgres.url),
     redis: redis && (await Link.to(redis.url)),
@@ -78,11 +91,12 @@ export async function openStage(options: StageOptions): Promise<Stage> {
     DATABASE_URL: own.postgres.url(postgres.url),
     ...(redis && own.redis && { REDIS_URL: own.redis.url(redis.url) }),
   })
-  const enlist: Stage['enlist'] = (role, env = {}) => {
+  const enlist: Stage['enlist'] = (role, env = {}, programs = options.programs ?? ownPrograms) => {
     const name = `${role}-${crew[role].length + 1}`
     const member = new Member({
       role,
       name,
+      file: programs[role],
       log: openLog(join(folder, `${name}.log`)),
       onDeath: (how) => onDeath(`${name} ended: ${how}`),
       env: {
@@ -92,6 +106,7 @@ export async function openStage(options: StageOptions): Promise<Stage> {
         JOBYARD_SECRET: adminKey,
         PORT: '0',
         LOG_LEVEL: 'warn',
+        CHAOS_FOLDER: folder,
         ...options.env,
         ...env,
       },

@@ -1,13 +1,12 @@
-import type { Logger } from 'pino'
 import { afterEach, expect, it, vi } from 'vitest'
-import { logLostTickets } from './lost-tickets.ts'
+import { logLostTickets } from './log-together.ts'
 
 afterEach(() => void vi.useRealTimers())
 
 it('Lost tickets are logged at once, and those that follow together', () => {
   vi.useFakeTimers()
   const warn = vi.fn<(details: { tickets: number }) => void>()
-  const onLost = logLostTickets({ warn } as unknown as Logger)
+  const onLost = logLostTickets({ warn })
   const counts = () => warn.mock.calls.map(([{ tickets }]) => tickets)
   onLost(new Error('refused'), 3)
   expect(counts()).toEqual([3])

@@ -1,0 +1,58 @@
+import { isAway } from '@jobyard/db/trouble'
+import type { Circuit } from '@jobyard/queues/circuit'
+import { DeadlineError, withDeadline } from '@jobyard/queues/deadline'
+import { RecordAwayError } from '@jobyard/queues/errors'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whether the route asks the record: unless it says otherwise it does if it is not public, and is answered within the common deadline. */
+    asksRecord?: 'within bounds of its own' | 'never'
+  }
+}
+
+/** Time that a request may take, in milliseconds: above the time-out of statements. */
+const defaultDeadlineMs = 15_000
+
+export interface RecordBoundsOptions {
+  /** Whether Postgres answers. Doubted by a request that got no answer. */
+  readonly circuit: Circuit
+  readonly deadlineMs?: number | undefined
+}
+
+/**
+ * Bounds the time of every route that asks the record: while Postgres is known not to answer a request is refused before its body is
+ * read, and one that is under way is given up at the deadline. To be registered before the routes, and after what lets callers in.
+ */
+export function boundRecordRoutes(app: FastifyInstance, options: RecordBoundsOptions): void {
+  const { circuit, deadlineMs = defaultDeadlineMs } = options
+  app.addHook('onRequest', async (request) => {
+    if (circuit.isOpen && asksRecord(request)) throw new RecordAwayError('Postgres does not answer')
+  })
+  app.addHook('onRoute', (route) => {
+    const { handler } = route
+    let isBound: boolean | undefined
+    route.handler = function (request, reply) {
+      const answer = () => handler.call(this, request, reply)
+      isBound ??= isBoundHere(request)
+      return isBound ? bounded(answer) : answer()
+    }
+  })
+
+  async function bounded(answer: () => unknown): Promise<unknown> {
+    try {
+      return await withDeadline(Promise.resolve(answer()), deadlineMs, 'The request')
+    } catch (error) {
+      if (error instanceof DeadlineError || isAway(error)) circuit.doubt()
+      throw error
+    }
+  }
+}
+
+function asksRecord({ is404, routeOptions }: FastifyRequest): boolean {
+  return !is404 && routeOptions.config.role !== 'public' && routeOptions.config.asksRecord !== 'never'
+}
+
+function isBoundHere(request: FastifyRequest): boolean {
+  return asksRecord(request) && request.routeOptions.config.asksRecord === undefined
+}
