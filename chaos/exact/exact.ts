@@ -1,7 +1,7 @@
 import { migrateAll } from '@jobyard/queues/migrate'
 import { createTemplate, startTestPostgres } from '@jobyard/testing/postgres'
 import { Random } from '../random.ts'
-import { emptyReport, type Part, type PartOptions, type Report } from '../report.ts'
+import { emptyReport, type Part, type PartOptions, type Report, type Violation } from '../report.ts'
 import { faultKinds, type FaultKind } from './fault.ts'
 import { unknownLabel } from './labels.ts'
 import { openLane, type Lane } from './lane.ts'
@@ -15,12 +15,23 @@ import type { Point } from './switchboard.ts'
  */
 export const exact: Part = async (options) => {
   const postgres = await startTestPostgres()
+  const escaped: Violation[] = []
+  const onEscape = (error: unknown) => void escaped.push(escapeOf(error))
+  const events = ['uncaughtException', 'unhandledRejection'] as const
+  for (const event of events) process.on(event, onEscape)
   try {
     await createTemplate(postgres.url, (url) => migrateAll(url))
-    return await tryPoints(options, { postgresAdminUrl: postgres.url })
+    const report = await tryPoints(options, { postgresAdminUrl: postgres.url })
+    return { ...report, violations: [...report.violations, ...escaped] }
   } finally {
+    for (const event of events) process.off(event, onEscape)
     await postgres.stop()
   }
+}
+
+function escapeOf(error: unknown): Violation {
+  const timeline = String(error instanceof Error ? error.stack : error).split('\n')
+  return { invariant: 'I1', what: 'an error that nobody caught would have ended a process', timeline }
 }
 
 export interface Scope {
@@ -35,8 +46,8 @@ export interface Scope {
 
 /** Times that each life is played without a fault: calls of upkeep that fall into it by chance are not in all of them. */
 const rehearsals = 2
-/** Calls of one label that are tried in one life, from the first on. */
-const mostOfALabel = 2
+/** Calls of one label that are tried in one life, from the first on; a long one has many of upkeep that are like each other. */
+const mostOfALabel = { short: 2, long: 1 }
 const progressEvery = 100
 
 interface Planned {
@@ -56,8 +67,9 @@ export async function tryPoints(options: PartOptions, scope: Scope): Promise<Rep
   const points = new Map<Life, readonly Point[]>()
   await lanes.work(longestFirst(lives), async (lane, life) => {
     for (let rehearsal = 0; rehearsal < rehearsals; rehearsal++) {
-      tally.add(await playLife(lane, life))
-      const reached = new Set(pointsWorthTrying(lane.switchboard.reached))
+      const played = await playLife(lane, life)
+      tally.add(played)
+      const reached = new Set(pointsWorthTrying(life, played.reached))
       points.set(life, points.get(life)?.filter((point) => reached.has(point)) ?? [...reached])
     }
     return true
@@ -94,10 +106,10 @@ function longestFirst(lives: readonly Life[]): Life[] {
 }
 
 /** @throws Error when a statement has no label. */
-function pointsWorthTrying(reached: readonly Point[]): Point[] {
+function pointsWorthTrying({ long = false }: Life, reached: readonly Point[]): Point[] {
   const nameless = reached.find((point) => point.includes(unknownLabel))
   if (nameless) throw new Error(`chaos/exact/labels.ts has no rule for ${nameless}`)
-  return reached.filter((point) => Number(point.split('/').at(-1)) <= mostOfALabel)
+  return reached.filter((point) => Number(point.split('/').at(-1)) <= mostOfALabel[long ? 'long' : 'short'])
 }
 
 function planOf(lives: readonly Life[], points: ReadonlyMap<Life, readonly Point[]>, random: Random): Planned[] {
@@ -158,7 +170,7 @@ class Lanes {
 class Tally {
   readonly #options: PartOptions
   readonly #faults: Record<string, number> = {}
-  readonly #violations: Report['violations'][number][] = []
+  readonly #violations: Violation[] = []
   readonly #recoveries: number[] = []
   readonly #sums = { accepted: 0, lost: 0, doubled: 0, eventsMissing: 0 }
 

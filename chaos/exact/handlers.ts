@@ -20,6 +20,14 @@ const batched = { queue: 'batched', batch: { size: 4, maxWaitMs: 20 }, ...shapes
 const apart = defineJob({ type: 'batch.apart', description: 'A batch with an answer each', ...batched })
 const together = defineJob({ type: 'batch.together', description: 'A batch in one transaction', ...batched })
 
+/** Jobs at once, by the worker: few enough that tickets are passed on, and that one which is not to live on gets no second one. */
+const slots = { lasting: 2, passing: 1 }
+
+/** @returns how many jobs a worker of this role runs at once. */
+export function slotsOf(role: string): number {
+  return role === 'worker' ? slots.lasting : slots.passing
+}
+
 /** Contracts of what the handlers run. */
 export const contracts = [echo.contract, acting, aside, apart, together]
 
@@ -82,11 +90,8 @@ export function createHandlers(role: string, scene: () => Scene): Handler[] {
 /** The handler, whose runs are told to the scene. */
 function watched(handler: Handler, role: string, scene: () => Scene): Handler {
   const { contract } = handler
-  if ('runBatch' in handler) {
-    return {
-      contract,
-      runBatch: (jobs, ctx) => scene().watch(role, jobs, () => handler.runBatch(jobs, ctx)),
-    }
-  }
-  return { contract, run: (input, ctx) => scene().watch(role, [ctx], () => handler.run(input, ctx)) }
+  const seat = { role, queue: contract.queue, slots: slotsOf(role) + (contract.batch?.size ?? 1) - 1 }
+  return 'runBatch' in handler
+    ? { contract, runBatch: (jobs, ctx) => scene().watch(seat, jobs, () => handler.runBatch(jobs, ctx)) }
+    : { contract, run: (input, ctx) => scene().watch(seat, [ctx], () => handler.run(input, ctx)) }
 }

@@ -6,10 +6,10 @@ import { createCatalogue } from '@jobyard/queues/catalogue'
 import type { CarrierKind } from '@jobyard/testing/platform'
 import { createDatabase } from '@jobyard/testing/postgres'
 import { startTestRedis } from '@jobyard/testing/redis'
-import { startWorkers, type Workers } from '@jobyard/workers/supervisor'
+import { startWorkers } from '@jobyard/workers/supervisor'
 import { Redis } from 'ioredis'
 import { pino } from 'pino'
-import { contracts, createHandlers, queues } from './handlers.ts'
+import { contracts, createHandlers, queues, slotsOf } from './handlers.ts'
 import { startPostgresWire } from './postgres-wire.ts'
 import { startRedisWire } from './redis-wire.ts'
 import { Scene } from './scene.ts'
@@ -61,8 +61,6 @@ export interface Lane {
 const adminKey = 'a-key-for-trials-of-32-characters!'
 /** Time without a heartbeat after which a worker is declared dead, in milliseconds. */
 const leaseMs = 2_000
-/** Jobs at once, few enough that tickets are passed on. */
-const concurrency = 2
 const day = 86_400_000
 const retention = { completedMs: day, failedMs: day, eventsMs: day }
 
@@ -103,7 +101,7 @@ export async function openLane(kind: CarrierKind, postgresAdminUrl: string): Pro
     }
   }
 
-  const start = async (role: string, served: readonly string[]): Promise<{ workers: Workers; cut: () => void }> => {
+  const start = async (role: string, served: readonly string[]) => {
     const side = await openSide(role)
     const carrier = side.openCarrier(served.length)
     try {
@@ -113,7 +111,7 @@ export async function openLane(kind: CarrierKind, postgresAdminUrl: string): Pro
         carrier,
         handlers,
         queues: served,
-        concurrency,
+        concurrency: slotsOf(role),
         leaseMs,
         retention,
         log: log.child({ role }),

@@ -97,12 +97,12 @@ export const lives: readonly Life[] = [
   },
   {
     name: 'cancelled while it is queued',
-    play: (trial) => whilePaused(trial, { ...echo, end: ends.cancelled }, (id) => trial.cancel(id)),
+    play: (trial) => whilePaused(trial, { ...echo, key: 'key', end: ends.cancelled }, (id) => trial.cancel(id)),
   },
   {
     name: 'cancelled while it runs',
     play: async (trial) => {
-      const id = await trial.submit({ type: 'act', act: 'wait', end: ends.cancelled })
+      const id = await trial.submit({ type: 'act', act: 'wait', key: 'key', end: ends.cancelled })
       await trial.begun(id)
       await trial.cancel(id)
     },
@@ -112,6 +112,7 @@ export const lives: readonly Life[] = [
     play: async (trial) => {
       const id = await trial.submit({
         ...echo,
+        key: 'key',
         end: ends.cancelled,
         redrivenEnd: ends.completed,
         more: { delayMs: 60_000 },
@@ -137,7 +138,7 @@ export const lives: readonly Life[] = [
   {
     name: 'a suspect',
     play: (trial) =>
-      whilePaused(trial, echo, async (id) => {
+      whilePaused(trial, { ...echo, crashes: suspectCrashes }, async (id) => {
         const { sql } = trial.lane
         await sql`update arrivals set suspect = true where ${id} = any(job_ids)`
         await sql`update jobs set crashes = ${suspectCrashes} where id = ${id}`
@@ -175,8 +176,9 @@ export const lives: readonly Life[] = [
 /** Holds the heartbeats of a worker back until another one has run its job. */
 async function outliveWorker(trial: Trial, act: string): Promise<void> {
   const doomed = await trial.startWorker('doomed')
-  const id = await trial.submit({ type: queues.aside, act, end: ends.completed })
+  const id = await trial.submit({ type: queues.aside, act, end: ends.completed, crashes: 1 })
   await trial.begun(id)
+  trial.scene.mayOverlap = true
   const release = trial.lane.switchboard.holdBack('record/doomed/beat')
   try {
     const successor = await trial.startWorker('successor')

@@ -2,7 +2,7 @@ import type { Database } from '@jobyard/db/connect'
 import type { JobError } from '@jobyard/db/settle'
 import { isTerminal, type JobStatus } from '@jobyard/db/statuses'
 import type { Violation } from '../report.ts'
-import type { Note } from './scene.ts'
+import type { Note, Wrong } from './scene.ts'
 import type { Expected, Trial } from './trial.ts'
 
 /** What the record says about a job, read past the platform. */
@@ -36,9 +36,7 @@ export interface Verdict {
 type Loss = 'lost' | 'doubled' | 'eventsMissing'
 
 /** A promise that was broken. */
-interface Finding {
-  readonly invariant: string
-  readonly what: string
+interface Finding extends Wrong {
   readonly job?: string
   readonly loss?: Loss
 }
@@ -52,7 +50,7 @@ interface Finding {
 export async function judge(trial: Trial, headline: string, trouble?: string): Promise<Verdict> {
   const jobs = await readFacts(trial.lane.sql, trial.since)
   const findings: Finding[] = trouble === undefined ? [] : [{ invariant: 'I1', what: trouble }]
-  findings.push(...absences(trial, jobs), ...keysUsedTwice(trial, jobs), ...wrongAnswers(trial))
+  findings.push(...absences(trial, jobs), ...keysUsedTwice(trial, jobs), ...trial.scene.wrongs)
   for (const job of jobs) {
     const accepted = trial.accepted.has(job.id)
     for (const finding of [
@@ -100,14 +98,10 @@ function absences(trial: Trial, jobs: readonly Facts[]): Finding[] {
 
 function keysUsedTwice(trial: Trial, jobs: readonly Facts[]): Finding[] {
   return [...trial.expected].flatMap(([value, { key }]): Finding[] => {
-    const made = jobs.filter((job) => job.value === value).length
+    const made = jobs.filter((job) => job.value === value && !job.redriveOf).length
     if (key === undefined || made < 2) return []
     return [{ invariant: 'I8', what: `one idempotency key made ${made} jobs`, loss: 'doubled' }]
   })
-}
-
-function wrongAnswers(trial: Trial): Finding[] {
-  return trial.wrongAnswers.map((what) => ({ invariant: 'API', what: `the client was answered ${what}` }))
 }
 
 function unfinished({ id, status }: Facts, accepted: boolean): Finding[] {
@@ -134,6 +128,7 @@ function wrongEnd(job: Facts, { expected }: Trial): Finding[] {
     ['I6', 'has made so many attempts:', job.attemptsMade, end.attemptsMade],
     ['I2', 'has the output', job.output?.value, output],
     ['I2', 'has failed for', end.reason && job.error?.reason, end.reason],
+    ['I6', 'has crashed so often:', Math.max(job.crashes, submission.crashes ?? 0), submission.crashes ?? 0],
     ['I2', 'has written so often:', job.effects, effects, job.effects > 1 ? 'doubled' : undefined],
   ]
   return comparisons

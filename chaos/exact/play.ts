@@ -22,6 +22,8 @@ export interface Played {
   readonly accepted: number
   /** Kind of the fault that has happened; undefined when there was none, or its point was not reached. */
   readonly injected: FaultKind | undefined
+  /** The points that the life has reached, in order. */
+  readonly reached: readonly Point[]
   /** Time from the fault until every job had ended and the platform was seen to be whole, in milliseconds. */
   readonly healedMs: number
 }
@@ -42,13 +44,15 @@ export async function playLife(lane: Lane, life: Life, faultAt?: FaultAt): Promi
     }
     switchboard.begin({ point, fault, onBegin })
   } else switchboard.begin()
-  const trouble = await playToItsEnd(trial, life)
+  const reached: Point[] = []
+  const trouble = await playToItsEnd(trial, life, (points) => reached.push(...points))
   const healedMs = injectedAt === undefined ? 0 : Math.round(performance.now() - injectedAt)
   const headline = `"${life.name}" ${faultAt ? `with ${faultAt.point} ${faultAt.kind}` : 'without a fault'}`
   return {
     verdict: await judge(trial, headline, trouble),
     accepted: trial.accepted.size,
     injected: injectedAt === undefined ? undefined : faultAt?.kind,
+    reached,
     healedMs,
   }
 }
@@ -59,10 +63,15 @@ function callAt(point: Point, { kind }: Lane): CallOf {
 }
 
 /** @returns what went wrong on the way, if anything did. */
-async function playToItsEnd(trial: Trial, life: Life): Promise<string | undefined> {
+async function playToItsEnd(
+  trial: Trial,
+  life: Life,
+  onEnd: (reached: readonly Point[]) => void,
+): Promise<string | undefined> {
   try {
     await life.play(trial)
     await trial.ended()
+    onEnd(trial.lane.switchboard.reached)
     await trial.lane.switchboard.over()
     await Promise.all(['echo', 'batch.apart'].map((type) => trial.submit({ type, end: ends.completed })))
     await trial.ended()

@@ -8,9 +8,28 @@ export interface Note {
   readonly text: string
 }
 
+/** A promise that was seen to be broken. */
+export interface Wrong {
+  /** Number of the promise, e.g. `I7`. */
+  readonly invariant: string
+  readonly what: string
+}
+
+/** A worker's share of a queue. */
+export interface Seat {
+  readonly role: string
+  readonly queue: string
+  /** Jobs that may run at once. */
+  readonly slots: number
+}
+
 /** Where one life of jobs is played: handlers tell it what they do, and those who watch wait for that. */
 export class Scene {
   readonly notes: Note[] = []
+  readonly wrongs: Wrong[] = []
+  /** Whether a job may run twice at once, since a worker that runs it is being cut off. */
+  mayOverlap = false
+  readonly #running: { readonly seat: Seat; readonly jobId: string }[] = []
   readonly #begun = new Map<string, PromiseWithResolvers<void>>()
   readonly #run = new Set<string>()
   readonly #underWay = new Set<Promise<unknown>>()
@@ -21,24 +40,28 @@ export class Scene {
   }
 
   /** Runs a handler. */
-  async watch<Result>(role: string, jobs: readonly JobContext[], run: () => Promise<Result>): Promise<Result> {
+  async watch<Result>(seat: Seat, jobs: readonly JobContext[], run: () => Promise<Result>): Promise<Result> {
     for (const { jobId, attempt } of jobs) {
-      this.note(`${role} runs its attempt ${attempt}`, jobId)
+      this.note(`${seat.role} runs its attempt ${attempt}`, jobId)
+      if (!this.mayOverlap && this.#running.some((other) => other.jobId === jobId)) {
+        this.wrongs.push({ invariant: 'I7', what: `job ${jobId} runs twice at once` })
+      }
+      this.#running.push({ seat, jobId })
       this.#beginningOf(jobId).resolve()
     }
+    const atOnce = this.#running.filter((other) => other.seat === seat).length
+    if (atOnce > seat.slots) this.wrongs.push({ invariant: 'I7', what: `${seat.role} runs ${atOnce} jobs at once` })
     const running = run()
     this.#underWay.add(running)
-    const tell = (ended: string) => {
-      this.#underWay.delete(running)
-      for (const { jobId } of jobs) this.note(`${role} ${ended}`, jobId)
-    }
     try {
       const result = await running
-      tell('is through with it')
+      this.#end(jobs, `${seat.role} is through with it`)
       return result
     } catch (error) {
-      tell(`gives it up: ${String(error)}`)
+      this.#end(jobs, `${seat.role} gives it up: ${String(error)}`)
       throw error
+    } finally {
+      this.#underWay.delete(running)
     }
   }
 
@@ -63,6 +86,14 @@ export class Scene {
   async drop(): Promise<void> {
     this.#curtain.resolve()
     await Promise.allSettled(this.#underWay)
+  }
+
+  #end(jobs: readonly JobContext[], how: string): void {
+    for (const { jobId } of jobs) {
+      this.note(how, jobId)
+      const at = this.#running.findIndex((run) => run.jobId === jobId)
+      this.#running.splice(at, 1)
+    }
   }
 
   #beginningOf(jobId: string): PromiseWithResolvers<void> {

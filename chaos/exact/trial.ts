@@ -31,6 +31,8 @@ export interface Submission {
   readonly end: Expected
   /** What a job must come to that was made of this one by redriving it. */
   readonly redrivenEnd?: Expected
+  /** Times that its worker may die; never, when absent. */
+  readonly crashes?: number
   readonly act?: string
   readonly key?: string
   /** Further fields: of the input where it is an echo, else of the request. */
@@ -60,8 +62,6 @@ export class Trial {
   readonly expected = new Map<string, Submission>()
   /** Ids that were answered with 2xx, and their value. */
   readonly accepted = new Map<string, string>()
-  /** What the API must not have answered, whatever happened. */
-  readonly wrongAnswers: string[] = []
   readonly #deadline = performance.now() + healedWithinMs
   readonly #workers = new Set<ExtraWorker>()
 
@@ -85,7 +85,7 @@ export class Trial {
     const answer = await this.lane.call(request)
     const told = answer.body.id ?? (answer.status < 300 ? '' : JSON.stringify(answer.body))
     this.scene.note(`the client is answered ${answer.status} to ${method} ${path} ${told}`)
-    if (answer.status === 500) this.wrongAnswers.push(`500 to ${method} ${path}`)
+    if (answer.status === 500) this.#noteWrongAnswer(`500 to ${method} ${path}`)
     return answer
   }
 
@@ -95,7 +95,7 @@ export class Trial {
     const key = idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }
     const answer = await this.call({ method: 'POST', path: '/v1/jobs', body, headers: { ...headers, ...key } })
     if (answer.status === 200 && answer.body.status !== submission.end.status) {
-      this.wrongAnswers.push(`200 with a job that is ${answer.body.status}`)
+      this.#noteWrongAnswer(`200 with a job that is ${answer.body.status}`)
     }
     return this.noteAccepted(answer, valueOf(body))
   }
@@ -209,6 +209,11 @@ export class Trial {
   async clear(): Promise<void> {
     void this.scene.drop()
     await Promise.all([...this.#workers].map((worker) => this.stopWorker(worker, 0)))
+  }
+
+  /** Notes what the API must not answer, whatever happens. */
+  #noteWrongAnswer(what: string): void {
+    this.scene.wrongs.push({ invariant: 'API', what: `the client was answered ${what}` })
   }
 
   #checkTime(otherwise: string): void {
