@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
-    include: ['{api,bench,chaos,db,outbound,queues,scripts,testing,workers}/**/*.test.ts'],
+    include: ['{api,bench,chaos,db,docs,outbound,queues,scripts,testing,workers}/**/*.test.ts'],
     globalSetup: ['testing/global-setup.ts'],
     testTimeout: 30_000,
     hookTimeout: 30_000,
