@@ -62,7 +62,7 @@ export class TransactionPool {
       try {
         return await inTransaction(client, work)
       } catch (error) {
-        if (error instanceof CommitUnknownError) this.#lose(client)
+        if (error instanceof CommitUnknownError || error instanceof ConnectionLostError) this.#lose(client)
         throw error
       } finally {
         signal?.removeEventListener('abort', onAbort)
@@ -114,6 +114,15 @@ async function begins({ sql, answerWithinMs }: Client): Promise<boolean> {
   )
 }
 
+/** @returns false when the connection was lost: the driver tells its statements before it tells us. */
+async function rollsBack(client: Client, sql: postgres.Sql): Promise<boolean> {
+  if (client.lost) return false
+  return answered(sql`rollback`, client.answerWithinMs).then(
+    () => !client.lost,
+    () => false,
+  )
+}
+
 /** @throws Error when the server does not answer; nothing else ends the wait on a connection that has fallen silent. */
 async function answered(statement: PromiseLike<unknown>, withinMs: number): Promise<void> {
   const silence = new AbortController()
@@ -132,9 +141,8 @@ async function answered(statement: PromiseLike<unknown>, withinMs: number): Prom
 async function inTransaction<T>(client: Client, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
   const sql = guarded(client)
   const result = await work(sql).catch(async (error: unknown) => {
-    if (client.lost) throw new ConnectionLostError('The connection was lost during the transaction', { cause: error })
-    await sql`rollback`.catch(() => {})
-    throw error
+    if (await rollsBack(client, sql)) throw error
+    throw new ConnectionLostError('The connection was lost during the transaction', { cause: error })
   })
   if (client.lost) throw new ConnectionLostError('The connection was lost before COMMIT')
   client.committing = true

@@ -9,6 +9,8 @@ export interface TcpProxy {
   freeze(): void
   /** New connections work again; those that were frozen never do. */
   thaw(): void
+  /** Resets every connection. */
+  reset(): void
   close(): void
 }
 
@@ -42,6 +44,9 @@ export async function startTcpProxy(databaseUrl: string): Promise<TcpProxy> {
     },
     thaw: () => {
       freezes = false
+    },
+    reset: () => {
+      for (const socket of sockets) socket.resetAndDestroy()
     },
     close: () => {
       for (const socket of sockets) socket.destroy()
