@@ -146,8 +146,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'what a handler wrote before it threw is committed',
     file: 'db/transaction.ts',
-    find: 'await sql`rollback`',
-    replace: 'await sql`commit`',
+    find: 'return answered(sql`rollback`',
+    replace: 'return answered(sql`commit`',
     caughtBy: 'sequences',
     invariant: 'what a handler wrote in its transaction is there once, if it completed the job',
   },

@@ -138,19 +138,6 @@ describe('When its connection has fallen silent', () => {
     network.thaw()
   }
 
-  it('or was reset, that is told, whatever the statement under way says', async () => {
-    const broken = silent.run(async (sql) => {
-      const waiting = sql`select pg_sleep(5)`.execute()
-      await sql`select 1`.execute().catch(() => {})
-      await waiting
-    })
-    await expect
-      .poll(() => record.sql`select from pg_stat_activity where query like '%pg_sleep(5)%'`)
-      .not.toHaveLength(0)
-    network.reset()
-    await expect(broken).rejects.toBeInstanceOf(ConnectionLostError)
-  })
-
   it('the next transaction begins on another one', async () => {
     silence()
     await silent.run((sql) => sql`insert into marks values (1)`)

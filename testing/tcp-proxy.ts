@@ -9,8 +9,6 @@ export interface TcpProxy {
   freeze(): void
   /** New connections work again; those that were frozen never do. */
   thaw(): void
-  /** Resets every connection. */
-  reset(): void
   close(): void
 }
 
@@ -44,9 +42,6 @@ export async function startTcpProxy(databaseUrl: string): Promise<TcpProxy> {
     },
     thaw: () => {
       freezes = false
-    },
-    reset: () => {
-      for (const socket of sockets) socket.resetAndDestroy()
     },
     close: () => {
       for (const socket of sockets) socket.destroy()
