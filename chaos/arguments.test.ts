@@ -18,6 +18,11 @@ it('A part, a carrier, a seed and a time can be named', () => {
   expect(some.minutes('storm')).toBe(0.5)
 })
 
+it('Rows can be named, one or several', () => {
+  expect(parse('rows', '--row', '9', '--row', '15').rows).toEqual([9, 15])
+  expect(parse('rows').rows).toEqual([])
+})
+
 it('A quick run takes less time for each part', () => {
   const quick = parse('--quick')
   for (const part of quick.parts) expect(quick.minutes(part)).toBeLessThan(parts[part].minutes)
@@ -28,6 +33,7 @@ it.each([
   [['--carrier', 'valkey'], '--carrier takes redis or embedded, not "valkey".'],
   [['--seed', 'x'], '--seed takes a number from 1 to 2,147,483,647, not "x".'],
   [['--minutes', ''], '--minutes takes a number from 0.1 to 600, not "".'],
+  [['--row', '0'], '--row takes a number from 1 to 34, not "0".'],
   [['--sed', '1'], "Unknown option '--sed'. Usage: npm run chaos"],
 ] as const)('%j is refused with what would be right', (words, message) => {
   expect(() => parse(...words)).toThrow(message)

@@ -19,6 +19,8 @@ export interface ChaosArguments {
   readonly quick: boolean
   /** Minutes for each part on each carrier. */
   readonly minutes: (part: PartName) => number
+  /** Rows of the table of faults that are tried; all when empty. */
+  readonly rows: readonly number[]
   /** Whether the code is broken on purpose, to see the parts notice it. */
   readonly mutations: boolean
   /** Whether what is found is added to the record of this commit. */
@@ -26,8 +28,10 @@ export interface ChaosArguments {
 }
 
 const carrierNames: Record<string, CarrierKind> = { redis: 'redis', embedded: 'postgres' }
+/** Of the table of faults in docs/reliability.md. */
+const lastRow = 34
 const largestSeed = 2 ** 31 - 1
-const usage = `Usage: npm run chaos [-- ${Object.keys(parts).join('|')} …] [--carrier redis|embedded] [--seed n] [--minutes n] [--quick] [--append] [--mutations]`
+const usage = `Usage: npm run chaos [-- ${Object.keys(parts).join('|')} …] [--carrier redis|embedded] [--seed n] [--minutes n] [--row n] [--quick] [--append] [--mutations]`
 
 /**
  * Reads the command line. Without names every part runs, without `--carrier` on both, without `--seed` a new one is drawn.
@@ -51,6 +55,7 @@ export function parseArguments(words: readonly string[], drawSeed: () => number)
     seed: values.seed === undefined ? drawSeed() : numberOf('--seed', values.seed, 1, largestSeed),
     quick,
     minutes: (part) => minutes ?? (quick ? parts[part].quickMinutes : parts[part].minutes),
+    rows: values.row.map((text) => numberOf('--row', text, 1, lastRow)),
     mutations,
     append,
   }
@@ -70,6 +75,7 @@ function split(words: readonly string[]) {
         carrier: { type: 'string' },
         seed: { type: 'string' },
         minutes: { type: 'string' },
+        row: { type: 'string', multiple: true, default: [] },
         quick: { type: 'boolean', default: false },
         append: { type: 'boolean', default: false },
         mutations: { type: 'boolean', default: false },

@@ -22,7 +22,7 @@ async function main(): Promise<void> {
 }
 
 /** @returns whether every promise was kept. */
-async function run({ parts: names, carriers, seed, quick, minutes, append }: ChaosArguments): Promise<boolean> {
+async function run({ parts: names, carriers, seed, quick, minutes, rows, append }: ChaosArguments): Promise<boolean> {
   const progress = new Progress()
   const reports: Report[] = []
   if (quick) process.stdout.write(`${whatQuickLeavesOut}\n`)
@@ -30,7 +30,7 @@ async function run({ parts: names, carriers, seed, quick, minutes, append }: Cha
     const part = await parts[name]()
     for (const carrier of name === 'sequences' ? carriers.slice(0, 1) : carriers) {
       const onProgress = (line: string) => progress.show(`${name}, ${carrierName(carrier)}, seed ${seed} · ${line}`)
-      const report = await part({ carrier, seed, minutes: minutes(name), onProgress })
+      const report = await part({ carrier, seed, minutes: minutes(name), rows, onProgress })
       progress.clear()
       process.stdout.write(`\n${formatReport(report).join('\n')}\n`)
       reports.push(report)

@@ -40,9 +40,11 @@ async function tryMutation(copy: string, mutation: Mutation, seed: number, minut
     source.replace(mutation.find, () => mutation.replace),
   )
   try {
-    const words = [mutation.caughtBy, '--carrier', 'redis', '--seed', String(seed), '--minutes', String(minutes)]
+    const part = mutation.row === undefined ? ['sequences'] : ['rows', '--row', String(mutation.row)]
+    const words = [...part, '--carrier', 'redis', '--seed', String(seed), '--minutes', String(minutes)]
     const { code, output } = await run(join(copy, 'chaos/main.ts'), words)
-    const told = output.split('\n').find((line) => line.includes(' broken: '))
+    const broken = output.split('\n').filter((line) => line.includes(' broken: '))
+    const told = broken.find((line) => line.includes(mutation.invariant)) ?? broken[0]
     return { mutation, caught: code !== 0 && told !== undefined, how: told ?? output.slice(-400) }
   } finally {
     await writeFile(file, source)

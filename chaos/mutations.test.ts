@@ -12,6 +12,6 @@ it.each(mutations)('can be made: $name', ({ file, find, replace }) => {
 })
 
 it('breaks every invariant of the sequences', () => {
-  const broken = new Set(mutations.map(({ invariant }) => invariant))
+  const broken = new Set(mutations.filter(({ row }) => row === undefined).map(({ invariant }) => invariant))
   expect(broken).toEqual(new Set([...invariants.map(({ name }) => name), ...Object.values(judgements)]))
 })

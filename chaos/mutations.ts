@@ -7,20 +7,19 @@ export interface Mutation {
   /** Occurs in the file exactly once. */
   readonly find: string
   readonly replace: string
-  /** Which part of the chaos notices it. */
-  readonly caughtBy: 'sequences'
-  /** What that part reports. */
+  /** Row of the table of faults whose trials notice it; random sequences do when absent. */
+  readonly row?: number
+  /** What is reported: a promise of docs/reliability.md, or an invariant of the sequences. */
   readonly invariant: string
 }
 
-/** Breaks of statements that random sequences notice: at least one for each invariant. */
+/** At least one break for each invariant of the sequences, and for what they cannot see. */
 export const mutations: readonly Mutation[] = [
   {
     name: 'a claim takes completed jobs again',
     file: 'db/claim.ts',
     find: `and j.status = 'queued' and exists (select from me)`,
     replace: `and j.status in ('queued', 'completed') and exists (select from me)`,
-    caughtBy: 'sequences',
     invariant: 'a terminal status is never left',
   },
   {
@@ -28,7 +27,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/settle.ts',
     find: `where j.id = i.id and j.status = 'running' and j.epoch = i.epoch`,
     replace: `where j.id = i.id and j.status in ('running', 'retrying') and j.epoch = i.epoch`,
-    caughtBy: 'sequences',
     invariant: 'a job goes only where the state machine leads',
   },
   {
@@ -36,7 +34,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/requeue.ts',
     find: `        worker_id = null\n`,
     replace: `        worker_id = null, epoch = 0\n`,
-    caughtBy: 'sequences',
     invariant: 'the epoch never goes down, and each claim counts it up',
   },
   {
@@ -44,7 +41,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/settle.ts',
     find: `where j.id = i.id and j.status = 'running' and j.epoch = i.epoch`,
     replace: `where j.id = i.id and j.status = 'running'`,
-    caughtBy: 'sequences',
     invariant: 'a write with an old epoch changes nothing',
   },
   {
@@ -52,7 +48,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/claim.ts',
     find: `and j.status = 'queued' and exists (select from me)`,
     replace: `and j.status = 'queued'`,
-    caughtBy: 'sequences',
     invariant: 'a running job was claimed by a worker that had a row',
   },
   {
@@ -60,7 +55,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/claim.ts',
     find: `where id = \${workerId} for key share)`,
     replace: `where id = \${workerId})`,
-    caughtBy: 'sequences',
     invariant: 'a running job was claimed by a worker that had a row',
   },
   {
@@ -68,7 +62,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/endings.ts',
     find: `from changed where finished_at is not null and not internal`,
     replace: `from changed where finished_at is not null`,
-    caughtBy: 'sequences',
     invariant: 'a job that ended has one event of its kind, and no other job has any',
   },
   {
@@ -76,7 +69,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/requeue.ts',
     find: `\${newArrivals(sql)}, \${endings(sql)}`,
     replace: `\${newArrivals(sql)}`,
-    caughtBy: 'sequences',
     invariant: 'a job that ended has one event of its kind, and no other job has any',
   },
   {
@@ -84,7 +76,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/endings.ts',
     find: `array_agg(id), count(*) from changed where finished_at is not null`,
     replace: `array_agg(id), count(*) from changed where finished_at is not null and status <> 'cancelled'`,
-    caughtBy: 'sequences',
     invariant: 'a job that ended is listed in one ending, and no other job in any',
   },
   {
@@ -92,7 +83,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/sweep.ts',
     find: `), \${newArrivals(sql)}\n`,
     replace: `)\n`,
-    caughtBy: 'sequences',
     invariant: 'a queued job is listed in one arrival since then',
   },
   {
@@ -100,7 +90,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/live.ts',
     find: `select a.ctid from page a where not exists (select from jobs j where \${waitingSince(sql)})`,
     replace: `select a.ctid from page a`,
-    caughtBy: 'sequences',
     invariant: 'a queued job is listed in one arrival since then',
   },
   {
@@ -108,7 +97,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/claim.ts',
     find: `having count(*) > 0`,
     replace: `having count(*) > 1`,
-    caughtBy: 'sequences',
     invariant: 'a running job is listed in one claim of its worker',
   },
   {
@@ -116,7 +104,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/settle.ts',
     find: `case when i.outcome in ('completed', 'failed', 'timed_out') then 1`,
     replace: `case when i.outcome in ('completed', 'failed', 'timed_out', 'snoozed') then 1`,
-    caughtBy: 'sequences',
     invariant: 'attempts and crashes are counted as they are recorded',
   },
   {
@@ -124,7 +111,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/requeue.ts',
     find: `case when j.cancel_requested_at is not null then 'cancelled'`,
     replace: `case when false then 'cancelled'`,
-    caughtBy: 'sequences',
     invariant: 'a cancellation is never forgotten',
   },
   {
@@ -132,7 +118,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/settle.ts',
     find: `i.status = 'retrying' and j.cancel_requested_at is not null`,
     replace: `false`,
-    caughtBy: 'sequences',
     invariant: 'a cancellation is never forgotten',
   },
   {
@@ -140,7 +125,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/settle.ts',
     find: `output = i.output,`,
     replace: `output = coalesce(i.output, 'null'::json),`,
-    caughtBy: 'sequences',
     invariant: 'a job has an output if it completed, and only then',
   },
   {
@@ -148,7 +132,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/transaction.ts',
     find: 'return answered(sql`rollback`',
     replace: 'return answered(sql`commit`',
-    caughtBy: 'sequences',
     invariant: 'what a handler wrote in its transaction is there once, if it completed the job',
   },
   {
@@ -156,7 +139,6 @@ export const mutations: readonly Mutation[] = [
     file: 'workers/handler-transaction.ts',
     find: `if (settled.length === 0)`,
     replace: `if (settled.length < 0)`,
-    caughtBy: 'sequences',
     invariant: 'a write with an old epoch changes nothing',
   },
   {
@@ -164,7 +146,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/intake.ts',
     find: `from item where key is null or id in (select job_id from keyed)`,
     replace: `from item`,
-    caughtBy: 'sequences',
     invariant: 'an idempotency key makes one job',
   },
   {
@@ -172,7 +153,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/settle.ts',
     find: `select id, epoch, tenant, attempts_made + case`,
     replace: `select id, epoch, 'acme', attempts_made + case`,
-    caughtBy: 'sequences',
     invariant: 'what belongs to a job belongs to its tenant',
   },
   {
@@ -180,7 +160,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/cancel.ts',
     find: `ticketed_at = null, due_at = null,`,
     replace: `due_at = null,`,
-    caughtBy: 'sequences',
     invariant: 'no statement is refused',
   },
   {
@@ -188,7 +167,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/cancel.ts',
     find: `and tenant = \${tenant} and finished_at is null for update`,
     replace: `and finished_at is null for update`,
-    caughtBy: 'sequences',
     invariant: 'some order of the statements explains the record and every answer',
   },
   {
@@ -196,7 +174,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/claim.ts',
     find: `j.expires_at is not null and j.expires_at <= statement_timestamp() or `,
     replace: ``,
-    caughtBy: 'sequences',
     invariant: 'some order of the statements explains the record and every answer',
   },
   {
@@ -204,7 +181,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/claim.ts',
     find: `select name from queues where paused`,
     replace: `select name from queues where false`,
-    caughtBy: 'sequences',
     invariant: 'some order of the statements explains the record and every answer',
   },
   {
@@ -212,7 +188,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/worker-rows.ts',
     find: ` and beat = \${seen}::bigint returning id`,
     replace: ` and beat >= \${seen}::bigint returning id`,
-    caughtBy: 'sequences',
     invariant: 'some order of the statements explains the record and every answer',
   },
   {
@@ -220,7 +195,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/requeue.ts',
     find: `export const maxCrashes = 3`,
     replace: `export const maxCrashes = 4`,
-    caughtBy: 'sequences',
     invariant: 'some order of the statements explains the record and every answer',
   },
   {
@@ -228,7 +202,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/lock-runs.ts',
     find: `order by j.id for update of j`,
     replace: `order by j.id`,
-    caughtBy: 'sequences',
     invariant: 'what a handler wrote in its transaction is there once, if it completed the job',
   },
   {
@@ -236,7 +209,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/live.ts',
     find: `\${whose} and not exists (select from jobs j where \${runningUnder(sql)})`,
     replace: `\${whose}`,
-    caughtBy: 'sequences',
     invariant: 'a running job is listed in one claim of its worker',
   },
   {
@@ -244,7 +216,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/claim.ts',
     find: `and (j.crashes >= \${suspectCrashes}) = \${lane === 'suspect'}::boolean`,
     replace: ``,
-    caughtBy: 'sequences',
     invariant: 'some order of the statements explains the record and every answer',
   },
   {
@@ -252,7 +223,6 @@ export const mutations: readonly Mutation[] = [
     file: 'workers/ownership-check.ts',
     find: `if (!run && !ownership.isAwaited(row.id))`,
     replace: `if (!run)`,
-    caughtBy: 'sequences',
     invariant: 'some order of the statements explains the record and every answer',
   },
   {
@@ -260,7 +230,6 @@ export const mutations: readonly Mutation[] = [
     file: 'db/claim.ts',
     find: `::text[]) and a.suspect`,
     replace: `::text[]) and not a.suspect`,
-    caughtBy: 'sequences',
     invariant: 'every accepted job ends after healing',
   },
   {
@@ -268,7 +237,54 @@ export const mutations: readonly Mutation[] = [
     file: 'db/prune.ts',
     find: `delete from attempts where job_id in (select id from old)`,
     replace: `delete from attempts where false`,
-    caughtBy: 'sequences',
     invariant: 'nothing is left of jobs that were pruned',
+  },
+  {
+    name: 'nobody misses lost tickets',
+    file: 'workers/reconciler.ts',
+    find: `await Promise.all(targets.map((target) => tickets.probe(target)))`,
+    replace: ``,
+    row: 8,
+    invariant: 'I1',
+  },
+  {
+    name: 'it is not told that the outcome of a request is unknown',
+    file: 'api/plugins/errors.ts',
+    find: `unavailable(reading ? 'The database did not answer. Ask again.' : whatBecameOfIt[fate])`,
+    replace: `unavailable(reading ? 'The database did not answer. Ask again.' : whatBecameOfIt.undone)`,
+    row: 4,
+    invariant: 'I8',
+  },
+  {
+    name: 'a process that stands still is left alone',
+    file: 'workers/watchdog-thread.ts',
+    find: `process.kill(pid, 'SIGKILL')`,
+    replace: ``,
+    row: 20,
+    invariant: 'I1',
+  },
+  {
+    name: 'outcomes of a run that was taken over are recorded',
+    file: 'db/settle.ts',
+    find: `where j.id = i.id and j.status = 'running' and j.epoch = i.epoch`,
+    replace: `where j.id = i.id and j.status = 'running'`,
+    row: 20,
+    invariant: 'I3',
+  },
+  {
+    name: 'a worker that stops does not hand back',
+    file: 'workers/supervisor.ts',
+    find: `last('Handing back', handBackEverything())`,
+    replace: `last('Handing back', deleteWorker(sql, ownership.workerId).then(() => []))`,
+    row: 25,
+    invariant: 'I9',
+  },
+  {
+    name: 'connections that have fallen silent are kept',
+    file: 'db/watched-socket.ts',
+    find: `if (this.#silentLooks * lookEveryMs <= silentMs) return`,
+    replace: `return`,
+    row: 18,
+    invariant: 'R',
   },
 ]

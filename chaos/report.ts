@@ -34,6 +34,8 @@ export interface Report {
 export interface PartOptions {
   readonly carrier: CarrierKind
   readonly seed: number
+  /** Rows of the table of faults that are tried; all when empty. */
+  readonly rows: readonly number[]
   /** How long faults are injected, in minutes; parts that end by themselves scale their number of injections by it. */
   readonly minutes: number
   /** Gets one short line at each step. */

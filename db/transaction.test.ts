@@ -1,3 +1,4 @@
+import { connect as connectTo, type Socket } from 'node:net'
 import postgres from 'postgres'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
@@ -87,6 +88,27 @@ describe('When the connection is lost', () => {
     await killConnections()
     expect(await broken).toBeInstanceOf(CommitUnknownError)
     expect(await marks()).toEqual([])
+  })
+
+  it('a statement that hears of it before the pool does is not taken for the reason', async () => {
+    const { hostname, port } = new URL(record.url)
+    const sockets: Socket[] = []
+    const socket = () => {
+      const made = connectTo(Number(port), hostname)
+      sockets.push(made)
+      return made
+    }
+    const watched = new TransactionPool((onclose) => {
+      const options = { max: 1, onclose, socket }
+      return postgres(record.url, options)
+    }, 1)
+    const broken = watched.run(async (sql) => {
+      const waiting = sql`select pg_sleep(60)`.execute()
+      sockets[0]?.destroy(new Error('reset'))
+      await waiting
+    })
+    await expect(broken).rejects.toBeInstanceOf(ConnectionLostError)
+    await watched.close()
   })
 
   it('the next transaction has another one', async () => {

@@ -8,7 +8,7 @@ const faults = 20
 describeOnBothCarriers('Faults at exact points', (carrier) => {
   it('lose no job, double none, and leave no event out', async () => {
     const report = await tryPoints(
-      { carrier, seed: 20_26, minutes: 1, onProgress: () => {} },
+      { carrier, seed: 20_26, minutes: 1, rows: [], onProgress: () => {} },
       {
         postgresAdminUrl: inject('postgresAdminUrl'),
         lives: lives.filter(({ long }) => !long),

@@ -8,10 +8,13 @@ let link: Link
 let original: string
 let client: Socket
 const received: string[] = []
+const serverSockets: Socket[] = []
 
 beforeEach(async () => {
   received.length = 0
+  serverSockets.length = 0
   server = createServer((socket) => {
+    serverSockets.push(socket)
     socket.on('error', () => {})
     socket.on('data', (data) => {
       received.push(String(data))
@@ -124,4 +127,17 @@ it('A link that drops what was frozen resets it', async () => {
   link.heal(true)
   await closed
   expect(link.connections).toBe(0)
+})
+
+it('A deserted connection is reset for the client, and the server hears of it when the link is healed', async () => {
+  await ask('a')
+  const closed = closing(client)
+  const [socket] = serverSockets
+  link.desert()
+  await closed
+  await roundTripBesideTheLink()
+  expect(socket?.closed).toBe(false)
+  const serverClosed = closing(socket as Socket)
+  link.heal(true)
+  await serverClosed
 })

@@ -67,6 +67,11 @@ export class Link {
     for (const pair of this.#pairs) if (chosen()) pair.destroy()
   }
 
+  /** Resets every connection for the process alone: the server is not told, and goes on with what it was asked for. */
+  desert(): void {
+    for (const pair of this.#pairs) pair.desert()
+  }
+
   /** Resets every connection and refuses new ones until {@link heal}. */
   sever(): void {
     this.#refuses = true
@@ -145,6 +150,7 @@ class Pair {
   #passage: Passage = 'open'
   /** The first bytes of the client. */
   #greeting = ''
+  #isDeserted = false
 
   constructor(client: Socket, server: Socket, delayMs: () => number) {
     this.#client = client
@@ -185,8 +191,15 @@ class Pair {
     for (const socket of [this.#client, this.#server]) if (!socket.destroyed) socket.resetAndDestroy()
   }
 
+  /** Resets the client's side alone; the server's is closed when the link is healed. */
+  desert(): void {
+    this.#isDeserted = true
+    this.#passage = 'mute'
+    this.#client.resetAndDestroy()
+  }
+
   onClosed(listener: () => void): void {
-    this.#client.once('close', listener)
+    this.#server.once('close', listener)
   }
 
   #pass(from: Socket, to: Socket): void {
@@ -201,7 +214,7 @@ class Pair {
     }
     from.on('data', (chunk) => inOrder(() => void (to.destroyed || to.write(chunk))))
     from.on('end', () => inOrder(() => void to.end()))
-    from.on('close', () => inOrder(() => to.destroy()))
+    from.on('close', () => inOrder(() => void (this.#isDeserted || to.destroy())))
   }
 }
 

@@ -113,7 +113,7 @@ const wipe: Transition = (now, world, offer) => {
   })
 }
 
-/** A statement is executed after its process gave it up. */
+/** A statement is executed after its process gave it up, or never; of a claim of a suspect its process waits for that. */
 const lateStatements: Transition = (now, world, offer) => {
   now.late.forEach((late, index) => {
     const what = late.kind === 'claim' ? `claim of ${listOf(late.jobs)}` : `settlement of ${late.run.job}`
@@ -122,6 +122,10 @@ const lateStatements: Transition = (now, world, offer) => {
       if (late.kind === 'claim') claim(world, next, late.worker, late.jobs, late.lane)
       else settle(world, next, late.run, late.outcome)
     })
+    if (late.kind === 'claim' && late.lane === 'suspect')
+      offer('progress', `the ${what} that was given up is never executed`, (next) => {
+        next.late = dropAt(next.late, index)
+      })
   })
 }
 

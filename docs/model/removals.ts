@@ -59,6 +59,16 @@ export const removals: readonly Removal[] = [
   { rule: 'suspectsArePolled', scenario: { processes: 1, poison: 0b1 }, breaks: 'stuck' },
   { rule: 'suspectsOneAtATime', scenario: besidePoison, breaks: 'innocent failed' },
   { rule: 'suspectsAwaitOutcome', scenario: besidePoison, breaks: 'innocent failed' },
+  {
+    rule: 'doubtIsWaitedOut',
+    scenario: { ...besidePoison, probe: false, faults: 1, kinds: ['lost answer', 'late statement'] },
+    breaks: 'innocent failed',
+  },
+  {
+    rule: 'suspectsRunAlone',
+    scenario: { ...besidePoison, probe: false, faults: 1, kinds: ['crash'] },
+    breaks: 'innocent failed',
+  },
 ]
 
 /** @returns what a removal is searched in. */

@@ -32,7 +32,7 @@ export const ruleTexts = {
   suspectsArePolled: 'Every process looks for suspects in the record',
   suspectsOneAtATime: 'A process runs one suspect at a time',
   suspectsAwaitOutcome: 'A process takes no suspect before the outcome of its last one is in the record',
-  suspectClaimsExclude: 'The record refuses a claim of a suspect while another suspect runs under the same id',
+  doubtIsWaitedOut: 'After a claim without an answer a process takes no suspect until what it took was given back',
   suspectsRunAlone: 'A process that runs a suspect runs nothing else',
 } as const
 
@@ -42,18 +42,9 @@ export type Rules = Readonly<Record<RuleName, boolean>>
 const all = Object.fromEntries(Object.keys(ruleTexts).map((name) => [name, true])) as Rules
 
 /** The platform as it is. */
-export const asBuilt: Rules = { ...all, suspectClaimsExclude: false, suspectsRunAlone: false }
+export const asBuilt: Rules = all
 
 /** @returns the platform as it is without some of its rules. */
 export function without(...names: readonly RuleName[]): Rules {
-  return change(names, false)
-}
-
-/** @returns the platform as it is with some rules that it does not have yet. */
-export function withAlso(...names: readonly RuleName[]): Rules {
-  return change(names, true)
-}
-
-function change(names: readonly RuleName[], value: boolean): Rules {
-  return { ...asBuilt, ...Object.fromEntries(names.map((name) => [name, value])) }
+  return { ...asBuilt, ...Object.fromEntries(names.map((name) => [name, false])) }
 }

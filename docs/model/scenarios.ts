@@ -15,6 +15,8 @@ const simpleFaults: readonly FaultKind[] = [
   'wipe',
 ]
 
+const besidePoison: Partial<Scenario> = { jobs: 2, slots: 2, processes: 1, poison: 0b01, probe: false }
+
 /** What is searched on every run of CI, under the rules of the platform as it is; the large ones only when asked for. */
 export const scenarios: readonly Sketch[] = [
   { name: 'one job, one fault; retried, cancelled, handed back', retries: 1, faults: 1, cancels: 1, shutdowns: 1 },
@@ -29,6 +31,18 @@ export const scenarios: readonly Sketch[] = [
   { name: 'poison and a neighbour, one process', jobs: 2, slots: 2, processes: 1, poison: 0b01 },
   { name: 'poison and a neighbour, two processes', jobs: 2, slots: 2, poison: 0b01, probe: false },
   { name: 'poison and two neighbours, two processes', jobs: 3, slots: 3, poison: 0b001, probe: false },
+  { ...besidePoison, name: 'two poison jobs and a neighbour', jobs: 3, poison: 0b101 },
+  { ...besidePoison, name: 'poison and a neighbour, a process is killed', faults: 1, kinds: ['crash'] },
+  { ...besidePoison, name: 'poison and a neighbour, a process stands still', faults: 1, kinds: ['pause'] },
+  { ...besidePoison, name: 'poison and a neighbour, a process is cut off', faults: 1, kinds: ['cut off'] },
+  {
+    ...besidePoison,
+    name: 'poison and a neighbour, a claim in doubt',
+    faults: 1,
+    kinds: ['lost answer', 'late statement'],
+  },
+  { ...besidePoison, name: 'two poison jobs and a neighbour, two processes', jobs: 3, processes: 2, poison: 0b101 },
+  { ...besidePoison, name: 'poison and a neighbour, any fault', faults: 1, probe: true, large: true },
   { name: 'one job, three faults', faults: 3, large: true },
   { name: 'one job, two faults; retried, cancelled', retries: 1, faults: 2, cancels: 1, large: true },
   { name: 'two jobs in a ticket, one fault', jobs: 2, faults: 1, large: true },

@@ -29,7 +29,6 @@ import type { World } from './world.ts'
  */
 export function claim({ rules }: World, state: State, worker: number, jobs: JobSet, lane: Lane): Claimed[] | undefined {
   if (rules.claimNeedsWorkerRow && !state.workers.includes(worker)) return undefined
-  if (rules.suspectClaimsExclude && lane === 'suspect' && runsSuspect(state, worker)) return []
   const taken: Claimed[] = []
   for (const id of members(jobs)) {
     const job = item(state.jobs, id)
@@ -42,10 +41,6 @@ export function claim({ rules }: World, state: State, worker: number, jobs: JobS
     taken.push({ job: id, epoch: job.epoch })
   }
   return taken
-}
-
-function runsSuspect(state: State, worker: number): boolean {
-  return members(ownedBy(state, worker)).some((id) => isSuspect(item(state.jobs, id)))
 }
 
 /** `settleAttempts`: a row that is running under this epoch becomes what its outcome says. */

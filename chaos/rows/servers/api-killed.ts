@@ -108,14 +108,21 @@ async function duringTheCommit(context: TrialContext): Promise<void> {
 /** The commit has happened, and its answer is lost with the connection. */
 async function cutAfterCommit(context: TrialContext, stage: Stage): Promise<void> {
   const { postgres } = stage.links.api
-  const entry = newEntry(context)
-  postgres.mute(record)
-  const answer = submit(context, entry, stage.api(context.random))
-  await seen(stage, entry, 'is committed', () => true)
-  postgres.heal(true)
-  context.injected('connection cut after COMMIT')
-  expectUnknown(context, await answer)
-  await expectReplay(context, stage, entry)
+  const arrivals = await holdTable(stage, 'arrivals')
+  try {
+    const entry = newEntry(context)
+    const answer = submit(context, entry, stage.api(context.random))
+    await arrivals.waited(record, intake)
+    postgres.mute(record)
+    await arrivals.release()
+    await seen(stage, entry, 'is committed', () => true)
+    postgres.heal(true)
+    context.injected('connection cut after COMMIT')
+    expectUnknown(context, await answer)
+    await expectReplay(context, stage, entry)
+  } finally {
+    await arrivals.release()
+  }
 }
 
 /** The connection is lost before the commit, which happens all the same, and a retry comes in between. */
@@ -125,7 +132,7 @@ async function cutBeforeCommit(context: TrialContext, stage: Stage): Promise<voi
     const entry = newEntry(context)
     const answer = submit(context, entry, stage.api(context.random))
     await arrivals.waited(record, intake)
-    stage.links.api.postgres.cut()
+    stage.links.api.postgres.desert()
     context.injected('connection cut before COMMIT')
     expectUnknown(context, await answer)
     const replay = expectReplay(context, stage, entry)

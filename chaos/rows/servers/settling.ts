@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Wish } from '../../load/ledger.ts'
 import { holdTable } from '../../stage/held-table.ts'
 import type { Stage } from '../../stage/stage.ts'
+import { until } from '../../until.ts'
 import type { Trial, TrialContext } from '../trial.ts'
 import { newEntry, seen, submitAll, submitUntilAccepted, warmUp } from './submission.ts'
 
@@ -48,7 +49,7 @@ async function dropBefore(context: TrialContext, stage: Stage): Promise<void> {
 async function dropAmid(context: TrialContext, stage: Stage): Promise<void> {
   await whileSettling(context, stage, async (held) => {
     await held.waited(record, settle)
-    stage.links.workers.postgres.cut()
+    stage.links.workers.postgres.desert()
     context.injected('connection dropped while an outcome was recorded')
     await held.waited(record, settle, 2)
   })
@@ -90,6 +91,7 @@ async function refused(context: TrialContext): Promise<void> {
     await submitAll(context, stage, Array<Wish>(10).fill(failingOnce))
     await delay(forMs)
     const statements = await allowEvents(stage)
+    await until('every outcome is recorded', () => nothingRuns(stage))
     context.injected(`outcomes refused: ${name}`, code)
     const most = (mostRepeats * forMs) / 1_000
     context.expect(statements > 0, 'I2', `No outcome met ${code}`)
@@ -115,4 +117,9 @@ async function allowEvents({ db }: Stage): Promise<number> {
   >`select case when is_called then last_value else 0 end::int as n from refused`
   await db.sql.unsafe('drop function refuse; drop sequence refused')
   return row?.n ?? 0
+}
+
+async function nothingRuns({ db }: Stage): Promise<boolean> {
+  const [running] = await db.sql`select from jobs where status = 'running' limit 1`
+  return running === undefined
 }
