@@ -55,7 +55,7 @@ const unreadable = 'The handler threw something that cannot be read'
 
 function messageOf(thrown: unknown): string {
   try {
-    const text = thrown instanceof Error ? String(thrown.message) || thrown.name : `The handler threw ${String(thrown)}`
+    const text = thrown instanceof Error ? String(thrown.message || thrown.name) : `The handler threw ${String(thrown)}`
     return text.length > messageLimit ? `${text.slice(0, messageLimit)}…` : text
   } catch {
     return unreadable

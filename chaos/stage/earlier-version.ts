@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdir, readdir, symlink } from 'node:fs/promises'
+import { mkdir, readdir, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -7,6 +7,8 @@ import type { Programs } from './stage.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const run = promisify(execFile)
+/** Commits among which one is whole. */
+const mostTried = 20
 
 /** The platform as it was at an earlier commit. */
 export interface EarlierVersion {
@@ -16,16 +18,40 @@ export interface EarlierVersion {
   migrate(databaseUrl: string): Promise<void>
 }
 
-/** @returns the first commit with the present schema, and the last one with the schema before it. @throws Error without the history. */
-export async function findSchemaCommits(): Promise<{ first: string; before: string }> {
-  const { stdout } = await git('log', '-1', '--diff-filter=A', '--format=%H %P', '--', 'db/migrations/*.sql')
-  const [first, before] = stdout.trim().split(' ')
-  if (!first || !before) throw new Error('Earlier versions are not here: get the whole history, git fetch --unshallow')
-  return { first, before }
+/** @returns the commits with the present schema, oldest first, and those before it, newest first. @throws Error without the history. */
+export async function findSchemaCommits(): Promise<{ since: string[]; before: string[] }> {
+  const [commit] = await commitsOf('-1', '--diff-filter=A', 'HEAD', '--', 'db/migrations/*.sql')
+  if (!commit) throw new Error('Earlier versions are not here: get the whole history, git fetch --unshallow')
+  return { since: await commitsOf('--reverse', `${commit}^..HEAD`), before: await commitsOf(`${commit}^`) }
+}
+
+async function commitsOf(...words: string[]): Promise<string[]> {
+  const { stdout } = await git('log', '--first-parent', '--format=%H', ...words)
+  return stdout.split('\n').filter(Boolean)
+}
+
+/** Unpacks the first of some commits that is whole: not each one of a history is. @throws Error when none of the first few is. */
+export async function unpackFirstWhole(commits: readonly string[], folder: string): Promise<EarlierVersion> {
+  for (const commit of commits.slice(0, mostTried)) {
+    const version = await unpack(commit, folder)
+    if (await isWhole(folder)) return version
+    await rm(folder, { recursive: true })
+  }
+  throw new Error(`None of ${commits.length} commits is whole, or the first ${mostTried} are not`)
+}
+
+/** Whether what its processes consist of can be loaded. */
+async function isWhole(folder: string): Promise<boolean> {
+  const load = ['api/serve.ts', 'workers/work.ts'].map((file) => `await import(${JSON.stringify(join(folder, file))})`)
+  const words = ['--input-type=module', '--eval', `${load.join(';')};process.exit()`]
+  return run(process.execPath, words).then(
+    () => true,
+    () => false,
+  )
 }
 
 /** Unpacks the tree of a commit into a folder, beside the packages that are installed here. */
-export async function unpack(commit: string, folder: string): Promise<EarlierVersion> {
+async function unpack(commit: string, folder: string): Promise<EarlierVersion> {
   await mkdir(folder)
   const archive = `${folder}.tar`
   await git('archive', `--output=${archive}`, commit)

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { migrateAll } from '@jobyard/queues/migrate'
 import { ordinaryWish } from '../../load/wishes.ts'
 import type { Member } from '../../stage/crew.ts'
-import { findSchemaCommits, unpack } from '../../stage/earlier-version.ts'
+import { findSchemaCommits, unpackFirstWhole } from '../../stage/earlier-version.ts'
 import type { Trial, TrialContext } from '../trial.ts'
 
 const jobsBetween = 300
@@ -14,8 +14,8 @@ export const versions: readonly Trial[] = [
     name: 'the first version with this schema and the present one work side by side',
     run: async (context) => {
       const stage = await context.stage({ apis: 1, workers: 1 })
-      const { first } = await findSchemaCommits()
-      const old = await unpack(first, join(stage.folder, 'earlier'))
+      const { since } = await findSchemaCommits()
+      const old = await unpackFirstWhole(since, join(stage.folder, 'earlier'))
       const client = context.client(stage, { wish: ordinaryWish, jobsPerSecond: 100 })
       client.start()
       await context.ledger.accepts(jobsBetween)
@@ -38,7 +38,7 @@ export const versions: readonly Trial[] = [
     run: async (context) => {
       const { before } = await findSchemaCommits()
       const stage = await context.stage({ apis: 0, workers: 0, migrate: false })
-      const old = await unpack(before, join(stage.folder, 'earlier'))
+      const old = await unpackFirstWhole(before, join(stage.folder, 'earlier'))
       await old.migrate(stage.postgres.url)
       const earlier = [
         stage.enlist('api', {}, old.programs),
