@@ -1,7 +1,7 @@
 import { call } from '../load/call.ts'
 import { timed } from '../rows/servers/submission.ts'
 import type { TrialContext } from '../rows/trial.ts'
-import { ticketedJobs, wipeCarrier } from '../stage/carrier.ts'
+import { ticketedJobs, ticketsCanBeMissed, wipeCarrier } from '../stage/carrier.ts'
 import type { Stage } from '../stage/stage.ts'
 import { until } from '../until.ts'
 
@@ -19,6 +19,7 @@ export async function carrierWiped(context: TrialContext, times: number): Promis
   for (let sent = 0; sent < jobs; sent += batch) await submitBatch(context, stage)
   await awaitTickets(stage, 0)
   for (let time = 0; time < times; time++) {
+    await ticketsCanBeMissed(stage)
     const wipedAt = Date.now()
     await wipeCarrier(stage)
     context.injected('carrier wiped with 100,000 jobs')

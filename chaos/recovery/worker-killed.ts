@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { awaitEnds } from '../oracle.ts'
 import { slowWish } from '../load/wishes.ts'
 import { submitAll, timed } from '../rows/servers/submission.ts'
 import type { TrialContext } from '../rows/trial.ts'
@@ -12,6 +13,8 @@ const victims = 4
 const concurrency = 8
 /** Long enough to run still when its worker is killed, and over when the jobs of dead workers need the slots. */
 const sleepMs = 6_000
+/** Time in which the jobs of a round end, in milliseconds. */
+const endsWithinMs = 60_000
 /** Time over which the deaths of a round are spread, in milliseconds: more than a beat. */
 const spreadMs = 2_500
 
@@ -21,6 +24,7 @@ export async function workerKilled(context: TrialContext, times: number): Promis
   const stage = await context.stage({ apis: 1, workers, env: { WORKER_CONCURRENCY: String(concurrency) } })
   const mortal = stage.workers.slice(1)
   for (let killed = 0; killed < times; killed += mortal.length) {
+    await awaitEnds(stage.db, endsWithinMs) // a job that lost its worker twice would be a suspect, and wait for its turn
     const wishes = Array.from({ length: workers * concurrency }, () => slowWish(sleepMs)(context.random))
     await submitAll(context, stage, wishes)
     await until('every worker runs jobs', async () => {

@@ -14,18 +14,19 @@ const trialDeadlineMs = 240_000
 
 /** Each row of the table of faults at least once, with what it asks for. Trials that take longer than a minute need the time for it, or are named by their row. */
 export const rows: Part = async (options) => {
-  const chosen = ({ row, minutes = 1 }: Trial) =>
-    options.rows.length > 0 ? options.rows.includes(row) : minutes <= options.minutes
-  const trials = (await allTrials()).filter(chosen)
+  const inTime = ({ minutes = 1 }: Trial) => options.rows.length > 0 || minutes <= options.minutes
+  const trials = (await allTrials()).filter(inTime)
   return runTrials('rows', trials, options)
 }
 
-/** Runs those trials that can strike the carrier, one after the other. @param part of the run, for the report. */
+/** Runs those trials that are asked for and can strike the carrier, one after the other. @param part of the run, for the report. */
 export async function runTrials(part: string, trials: readonly Trial[], options: PartOptions): Promise<Report> {
   const startedAt = performance.now()
   let report = emptyReport(part, options)
+  const { carrier, rows: named } = options
   for (const trial of trials) {
-    if (trial.carriers?.includes(options.carrier) ?? true) report = merge(report, await tryOne(trial, options))
+    if (named.length > 0 && !named.includes(trial.row)) continue
+    if (trial.carriers?.includes(carrier) ?? true) report = merge(report, await tryOne(trial, options))
   }
   return { ...report, seconds: (performance.now() - startedAt) / 1_000 }
 }

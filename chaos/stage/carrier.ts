@@ -1,3 +1,5 @@
+import { sweepMarginMs } from '@jobyard/db/sweep'
+import { until } from '../until.ts'
 import type { Link } from './link.ts'
 import type { Links, Stage } from './stage.ts'
 
@@ -13,6 +15,15 @@ export function carrierLink({ postgres, redis }: Links): readonly [link: Link, o
 export async function wipeCarrier({ redis, db }: Stage): Promise<void> {
   if (redis) await redis.command('FLUSHALL')
   else await db.sql`truncate bullmq.job, bullmq.meta, bullmq.event, bullmq.rate_limit, bullmq.dedup cascade`
+}
+
+/** Resolves when every ticket was sent so long ago that its loss can be proved. That of a younger one is found once the older jobs have run. */
+export async function ticketsCanBeMissed({ db }: Stage): Promise<void> {
+  await until('every ticket is old enough to be missed', async () => {
+    const [row] = await db.sql<{ old: boolean }[]>`
+      select max(ticketed_at) < statement_timestamp() - ${sweepMarginMs}::float8 * interval '1 millisecond' as old from jobs`
+    return row?.old
+  })
 }
 
 /** @returns the ids of jobs in the tickets that wait in the carrier or are in hand. */
