@@ -114,6 +114,15 @@ describe('The relay', () => {
     expect(await delivered(byTag.endpoint.id)).toEqual([tagged])
   })
 
+  it('passes the events of other tenants quickly', async () => {
+    const { endpoint } = await addEndpoint(record.sql)
+    await end(30, { tenant: 'another' })
+    const ids = await end(2)
+    await relay().runOnce()
+    expect(await delivered(endpoint.id)).toEqual(ids)
+    expect(await readEndpoint(record.sql, 'default', endpoint.id)).toMatchObject({ cursor: 32 })
+  })
+
   it('tells outputs only to those who ask for them', async () => {
     const thin = await addEndpoint(record.sql)
     const thick = await addEndpoint(record.sql, { includeOutput: true })
