@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newJob, openRecord, type TestRecord } from '../testing/record.ts'
+import { findInFlight } from './behind.ts'
 import { claimJobs, findSuspect } from './claim.ts'
 import { connect, type Database, type Sql } from './connect.ts'
 import { newId } from './ids.ts'
@@ -11,7 +12,9 @@ import { reportProgress } from './progress.ts'
 import { promoteDue, promoteJob } from './promote.ts'
 import { countQueues } from './queue-rows.ts'
 import { handBack, requeueOrphans } from './requeue.ts'
+import { lockSequence, placeEvents } from './sequence.ts'
 import { settleAttempts } from './settle.ts'
+import { readJobEvents, readStream } from './stream.ts'
 import { findLeftOut, findProbeTargets, sweepLost } from './sweep.ts'
 import { readOwnedRuns } from './worker-rows.ts'
 
@@ -98,6 +101,16 @@ const statements: [string, (sql: Sql) => Promise<unknown>][] = [
   ['promoting one', (sql) => promoteJob(sql, 'default', newId())],
   ['reading a job', (sql) => getJob(sql, 'default', newId())],
   ['looking for finished jobs', (sql) => findFinished(sql, [newId()])],
+  [
+    'giving events their places',
+    async (sql) => {
+      await lockSequence(sql)
+      await placeEvents(sql)
+    },
+  ],
+  ['reading the stream', (sql) => readStream(sql, { after: 2_000, limit: 40 })],
+  ['reading the events of a job', (sql) => readJobEvents(sql, 'default', newId())],
+  ['looking for what is in flight', (sql) => findInFlight(sql, [newId()])],
 ]
 
 /** The statement must find its rows through an index, and look at hardly any others. */
@@ -129,8 +142,8 @@ describe('With a million finished jobs', () => {
         select uuidv7(), 'default', 'echo', 'default', 'completed', 0, '{}', '{}', '{}', false, 1, 1, now(), now()
         from generate_series(1, ${finishedRows}::int)`
       await sql`
-        insert into endings (queue, tenant, status, ended_at, job_ids, jobs)
-        select queue, tenant, status, min(finished_at), array_agg(id), count(*)
+        insert into endings (queue, tenant, status, ended_at, job_ids, jobs, events, position)
+        select queue, tenant, status, min(finished_at), array_agg(id), count(*), count(*), sum(count(*)) over (order by batch)
         from (select *, row_number() over () / 500 as batch from jobs) as j group by queue, tenant, status, batch`
       await sql`insert into workers (id, host, pid, queues, concurrency, started_at, beat_at) values (${worker}, 'h', 1, '[]', 1, now(), now())`
     })
@@ -190,7 +203,7 @@ describe('In a table that has grown since Postgres looked at it last', () => {
     await grow('completed', 'finished_at', 'now()')
     await record.sql`insert into arrivals select queue, priority, false, ticketed_at, array[id] from jobs where status = 'queued'`
     await record.sql`insert into claims select worker_id, started_at, array[id] from jobs where status = 'running'`
-    await record.sql`insert into endings select queue, tenant, status, finished_at, array[id], 1 from jobs where status = 'completed'`
+    await record.sql`insert into endings select queue, tenant, status, finished_at, array[id], 1, 1, row_number() over () from jobs where status = 'completed'`
   })
   afterAll(() => record.close())
 

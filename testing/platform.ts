@@ -2,6 +2,8 @@ import { buildApp } from '@jobyard/api/app'
 import { FinishedJobs } from '@jobyard/api/finished-jobs'
 import { connect, type Database } from '@jobyard/db/connect'
 import { ensureQueues } from '@jobyard/db/queue-rows'
+import { parseAllowList } from '@jobyard/outbound/address-rules'
+import { createGuardedFetch } from '@jobyard/outbound/guarded-fetch'
 import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
 import { createCatalogue } from '@jobyard/queues/catalogue'
 import type { Handler } from '@jobyard/workers/define-handler'
@@ -9,6 +11,7 @@ import { echo } from '@jobyard/workers/handlers/echo'
 import { startWorkers, type Workers } from '@jobyard/workers/supervisor'
 import { pino } from 'pino'
 import { describe, inject } from 'vitest'
+import { secretOfTests } from './endpoints.ts'
 import { createDatabase } from './postgres.ts'
 import { startTestRedis, type TestRedis } from './redis.ts'
 
@@ -28,6 +31,8 @@ export interface PlatformOptions {
   readonly workers?: number
   readonly concurrency?: number
   readonly leaseMs?: number
+  /** Addresses that webhooks may reach, as OUTBOUND_ALLOW names them; no private ones when absent. */
+  readonly outboundAllow?: string
 }
 
 /** A whole platform in this process, on a database and a carrier of its own. */
@@ -70,7 +75,14 @@ export async function startPlatform(kind: CarrierKind, options: PlatformOptions 
   const handlers = options.handlers ?? [echo]
   const catalogue = createCatalogue(handlers.map(({ contract }) => contract))
   await ensureQueues(db.sql, catalogue.queues)
-  const app = await buildApp({ db, carrier, catalogue, adminKey, secret: 'secret-of-tests', version: '0', log })
+  const app = await buildApp({ db, carrier, catalogue, adminKey, secret: secretOfTests, version: '0', log })
+
+  const guardedFetch = createGuardedFetch({
+    allow: parseAllowList(options.outboundAllow ?? ''),
+    timeoutMs: 5_000,
+    maxBodyBytes: 100_000,
+    maxHeaderBytes: 16_384,
+  })
 
   const workers: Workers[] = []
   const start = async (more: Partial<PlatformOptions> = {}) => {
@@ -82,6 +94,7 @@ export async function startPlatform(kind: CarrierKind, options: PlatformOptions 
       concurrency,
       leaseMs,
       retention: { completedMs: day, failedMs: day, eventsMs: day },
+      webhooks: { secret: secretOfTests, guardedFetch },
       log,
     })
     workers.push(started)

@@ -50,7 +50,7 @@ class RunningBatch {
   constructor(handler: BatchHandler, deps: AttemptDependencies) {
     this.#handler = handler
     this.#deps = deps
-    this.#tx = new BatchTransaction(deps.transactions, handler.contract, this.#stop.signal)
+    this.#tx = new BatchTransaction(deps.transactions, handler.contract, this.#stop.signal, deps.tells)
   }
 
   /** Lets in what the handler can be called with, and settles the others. */
@@ -179,6 +179,7 @@ class RunningBatch {
 
   #end(run: Run, ended: AttemptOutcome | undefined, status: string): void {
     this.#deps.ownership.forget(run)
+    this.#deps.onEvent?.()
     logAttempt(this.#deps.log, { run, ended, status, durationMs: performance.now() - this.#startedAt })
   }
 }
