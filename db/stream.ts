@@ -26,6 +26,8 @@ export interface StreamEvent {
   readonly occurredAt: Date
   /** Number of the event among those of its job, from 1. */
   readonly sequence: number
+  /** Null for events that are of no job. */
+  readonly jobId: string | null
   /** Null for events that are of no job, and of jobs that were pruned. */
   readonly job: StreamJob | null
   /** Of events that do not end a job. */
@@ -38,8 +40,171 @@ export interface StreamEnds {
   readonly tail: number
 }
 
+/** Which events are read. */
+export interface StreamRange {
+  /** Events after this position. */
+  readonly after: number
+  /** Positions that are looked at, at most. */
+  readonly limit: number
+  /** Whose events; everybody's when absent. */
+  readonly tenant?: string | undefined
+  /** Outputs up to so many characters are read too; none when absent. */
+  readonly outputLimit?: number | undefined
+}
+
+/** A part of the stream. */
+export interface StreamPage extends StreamEnds {
+  readonly events: StreamEvent[]
+  /** How far the stream has been read: where the next page begins, also when none of the events were wanted. */
+  readonly through: number
+}
+
 /** @returns the ends of the stream. */
 export async function readStreamEnds(sql: Sql): Promise<StreamEnds> {
-  const [row] = await sql<{ head: string; tail: string }[]>`select head, tail from stream`
-  return { head: Number(row?.head ?? 0), tail: Number(row?.tail ?? 0) }
+  const [row] = await sql<StreamEnds[]>`select head::float8, tail::float8 from stream`
+  return row ?? { head: 0, tail: 0 }
+}
+
+/**
+ * Reads the stream by position. It costs what it reads, however long the stream is and wherever it is read.
+ *
+ * @returns the events of up to `limit` positions in order; fewer where some are pruned or of another tenant.
+ */
+export async function readStream(sql: Sql, range: StreamRange): Promise<StreamPage> {
+  const { after, limit, tenant, outputLimit = 0 } = range
+  const last = after + limit
+  const mine = (column: ReturnType<Sql>) => (tenant === undefined ? sql`true` : sql`${column} = ${tenant}`)
+  const rows = await sql<(EventRow & StreamEnds)[]>`
+    with placed as materialized (
+      ${endEvents(
+        sql,
+        sql`e.position > ${after}::float8::bigint and e.position <= coalesce(
+          (select n.position from endings n where n.position >= ${last}::float8::bigint order by n.position limit 1), 9223372036854775807)
+          and ${mine(sql`e.tenant`)}
+          and e.position - e.events + member.place between ${after}::float8::bigint + 1 and ${last}::float8::bigint`,
+      )}
+      union all
+      ${dataEvents(sql, sql`o.position > ${after}::float8::bigint and o.position <= ${last}::float8::bigint and ${mine(sql`o.tenant`)}`)}
+    )
+    select ends.head::float8, ends.tail::float8, told.* from stream as ends left join (${told(sql, outputLimit)}) as told on true
+    order by told.position`
+  const { head, tail } = rows[0] ?? { head: 0, tail: 0 }
+  return { events: rows.filter(isEvent).map(eventOf), through: Math.max(Math.min(last, head), after), head, tail }
+}
+
+/** How long before its last moment the statement that ended a job may have begun, in milliseconds. */
+const longestStatementMs = 60_000
+
+/**
+ * Reads the events of one job that have a place in the stream, in order. One that has none yet will get a place after the head.
+ *
+ * @param outputLimit characters of an output that is read too; none when absent.
+ */
+export async function readJobEvents(
+  sql: Sql,
+  tenant: string,
+  jobId: string,
+  { outputLimit = 0 }: Pick<StreamRange, 'outputLimit'> = {},
+): Promise<StreamEvent[]> {
+  const rows = await sql<EventRow[]>`
+    with ended as materialized (
+      select id, queue, status, finished_at from jobs where id = ${jobId} and tenant = ${tenant} and finished_at is not null
+    ), ending as materialized (
+      select e.ctid from endings e, ended
+      where e.queue = ended.queue and e.status = ended.status and e.ended_at <= ended.finished_at
+        and e.ended_at > ended.finished_at - ${longestStatementMs}::float8 * interval '1 millisecond'
+        and ended.id = any(e.job_ids)
+      order by e.ended_at desc limit 1
+    ), placed as materialized (
+      ${endEvents(sql, sql`e.ctid = any(array(select ctid from ending)) and e.position is not null and member.id = ${jobId}`)}
+      union all
+      ${dataEvents(sql, sql`o.job_id = ${jobId} and o.tenant = ${tenant} and o.position is not null`)}
+    )
+    select * from (${told(sql, outputLimit)}) as told order by told.position`
+  return rows.filter(isEvent).map(eventOf)
+}
+
+/** Time by which the order of the stream may differ from that of the moments of its events, in milliseconds. */
+const disorderMs = 60_000
+
+/**
+ * Finds where in the stream to begin so as to read every event from a moment on: up to a minute's events before it come along, since
+ * who commits late has a later place. Bisects the stream.
+ *
+ * @returns the position after which to read.
+ */
+export async function positionAt(sql: Sql, since: Date): Promise<number> {
+  const wanted = since.getTime() - disorderMs
+  const { head, tail } = await readStreamEnds(sql)
+  let low = tail
+  let high = head
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2)
+    const next = await readMoment(sql, middle)
+    if (!next || next.at >= wanted) high = middle
+    else low = next.position
+  }
+  return low
+}
+
+/** @returns the first place from there on that an event, or a batch of them, ends at, and its moment in milliseconds since 1970. */
+async function readMoment(sql: Sql, after: number): Promise<{ position: number; at: number } | undefined> {
+  const [row] = await sql<{ position: number; at: number }[]>`
+    select position::float8, (extract(epoch from at) * 1000)::float8 as at from (
+      (select position, ended_at as at from endings where position > ${after}::float8::bigint order by position limit 1)
+      union all
+      (select position, occurred_at from outbox where position > ${after}::float8::bigint order by position limit 1)) as next
+    order by position limit 1`
+  return row
+}
+
+/** The events that end jobs, of endings `e` and their members. */
+function endEvents(sql: Sql, which: ReturnType<Sql>) {
+  return sql`
+    select e.position - e.events + member.place as position, member.id, e.tenant, 'job.' || e.status as type, e.ended_at as occurred_at,
+      null::int as sequence, member.id as job_id, null::json as data
+    from endings e cross join lateral unnest(e.job_ids) with ordinality as member (id, place) where ${which}`
+}
+
+/** The events of rows `o` of their own. */
+function dataEvents(sql: Sql, which: ReturnType<Sql>) {
+  return sql`
+    select o.position, o.id, o.tenant, o.type, o.occurred_at, o.sequence, o.job_id, o.data
+    from outbox o where o.data is not null and ${which}`
+}
+
+/** The events of the CTE `placed` with what they tell of their jobs. A limit keeps each look-up a look-up (db/live.ts). */
+function told(sql: Sql, outputLimit: number) {
+  return sql`
+    select placed.position::float8, placed.id, placed.tenant, placed.type, coalesce(job.finished_at, placed.occurred_at) as occurred_at,
+      placed.job_id, placed.data, coalesce(placed.sequence,
+        (select count(*)::int + 1 from outbox o where o.job_id = placed.job_id and o.data is not null)) as sequence,
+      job.id as known_id, job.type as job_type, job.queue, job.status, job.tags, job.attempts_made, job.created_at, job.started_at,
+      job.finished_at, job.error, job.output
+    from placed left join lateral (
+      select j.id, j.type, j.queue, j.status, j.tags, j.attempts_made, j.created_at, j.started_at, j.error,
+        case when placed.data is null then j.finished_at end as finished_at,
+        case when ${outputLimit}::int > 0 and placed.data is null then
+          case when length(j.output::text) <= ${outputLimit}::int then j.output::text end end as output
+      from jobs j where j.id = placed.job_id limit 1) as job on true`
+}
+
+type EventRow = Omit<StreamEvent, 'job'> &
+  Omit<StreamJob, 'id' | 'type'> & {
+    readonly knownId: string | null
+    readonly jobType: string
+  }
+
+/** An empty stream has a row with its ends all the same. */
+function isEvent(row: { readonly position: number | null }): boolean {
+  return row.position !== null
+}
+
+function eventOf(row: EventRow): StreamEvent {
+  const { position, id, tenant, type, occurredAt, sequence, jobId, data, knownId } = row
+  const { jobType, queue, status, tags, attemptsMade, createdAt, startedAt, finishedAt, error, output } = row
+  const job = knownId
+    ? { id: knownId, type: jobType, queue, status, tags, attemptsMade, createdAt, startedAt, finishedAt, error, output }
+    : null
+  return { position, id, tenant, type, occurredAt, sequence, jobId, job, data }
 }
