@@ -1,5 +1,5 @@
 import type { StreamEvent } from '@jobyard/db/stream'
-import { eventBody } from '@jobyard/queues/event-body'
+import { eventJson } from '@jobyard/queues/event-body'
 
 /** What a reader is told. */
 export interface StreamMessage {
@@ -17,7 +17,7 @@ const bodies = new WeakMap<StreamEvent, string>()
 
 /** The message of an event. Its text is made once, however many read it. */
 export function eventMessage(event: StreamEvent): StreamMessage {
-  const data = bodies.get(event) ?? JSON.stringify(eventBody(event, { includeOutput: false }))
+  const data = bodies.get(event) ?? eventJson(event, { includeOutput: false })
   bodies.set(event, data)
   return { position: event.position, type: event.type, data }
 }

@@ -22,6 +22,7 @@ const lingerMs = 5_000
 
 /** Writes a stream as server-sent events. From now on the answer is its own. */
 export function serverSentEvents(response: ServerResponse, onClose: () => void): StreamSink {
+  if (response.destroyed) queueMicrotask(onClose)
   response.once('close', onClose)
   response.on('error', () => {})
   return {

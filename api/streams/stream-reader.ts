@@ -26,8 +26,8 @@ export interface LiveEvents {
 export interface StreamBeginning {
   /** How far it has come. */
   readonly position: number
-  /** What it is given first, if it has not got it. */
-  readonly history: readonly StreamEvent[]
+  /** All that it wants of the stream up to some place. */
+  readonly history?: Pick<StreamPart, 'events' | 'through'> | undefined
   /** Whether nothing else comes before what is new. */
   readonly isCaughtUp: boolean
 }
@@ -67,16 +67,13 @@ export class StreamReader {
     return this.#position
   }
 
-  /** Reads on until it has ended. */
+  /** Reads on until it is handed what everybody is, or has ended. */
   async start(sink: StreamSink): Promise<void> {
-    if (this.#ended) return sink.end('draining')
     const { beginning, limits } = this.#options
     this.#sink = sink
     this.#beats = setInterval(() => sink.beat(this.#position), limits.beatEveryMs)
-    const told = beginning.history.filter(({ position }) => position > this.#position)
-    const before = Math.min(this.#position, ...told.map(({ position }) => position - 1))
-    sink.open(before)
-    this.take({ events: told, through: this.#position, tail: 0 })
+    sink.open(this.#position)
+    if (beginning.history) this.take({ ...beginning.history, tail: 0 })
     await this.#catchUp()
   }
 

@@ -1,0 +1,160 @@
+import type { Sql } from '@jobyard/db/connect'
+import { readStream, type StreamPage, type StreamRange } from '@jobyard/db/stream'
+import type { Circuit } from '@jobyard/queues/circuit'
+import { withDeadline } from '@jobyard/queues/deadline'
+import { logTogether } from '@jobyard/queues/log-together'
+import type { Logger } from 'pino'
+import { Problem, unavailable } from '../problem.ts'
+import type { StreamFilter } from './filter.ts'
+import type { StreamSink } from './sink.ts'
+import { StreamHub } from './stream-hub.ts'
+import { StreamReader, type ReaderLimits, type StreamBeginning } from './stream-reader.ts'
+
+/** Bounds of all streams of a process. */
+export interface EventStreamLimits extends ReaderLimits {
+  /** Streams of one key at once. */
+  readonly maxPerKey: number
+  /** Streams at once. */
+  readonly maxInAll: number
+  /** Longest time between two looks at what is new, in milliseconds. */
+  readonly pollMs: number
+}
+
+export interface EventStreamsOptions {
+  readonly sql: Sql
+  readonly circuit: Circuit
+  readonly log: Logger
+  readonly limits?: Partial<EventStreamLimits> | undefined
+}
+
+/** Place for one stream, until it is given back. */
+export interface StreamPlace {
+  /** Gives the place back; may be called again. */
+  release(): void
+}
+
+/** A stream that a client may follow. */
+export interface OpenedStream {
+  readonly filter: StreamFilter
+  readonly beginning: StreamBeginning
+  readonly place: StreamPlace
+}
+
+const defaultLimits: EventStreamLimits = {
+  maxPerKey: 50,
+  maxInAll: 500,
+  maxWaitingBytes: 1_048_576,
+  pageWithinMs: 30_000,
+  beatEveryMs: 15_000,
+  pollMs: 1_000,
+}
+/** Positions of a page. */
+const pageSize = 500
+/** Time that reading a page may take, in milliseconds. */
+const readWithinMs = 5_000
+/** Time after which who could open no stream may try again, in seconds. */
+const retryAfterS = 5
+
+/** The streams of a process: how many there may be, what they read, and how they end. */
+export class EventStreams {
+  readonly #options: EventStreamsOptions
+  readonly #limits: EventStreamLimits
+  readonly #hub: StreamHub
+  readonly #open = new Set<StreamReader>()
+  readonly #placesOfKey = new Map<string, number>()
+  readonly #logTrouble: (error: unknown) => void
+  #places = 0
+  #closed = false
+
+  constructor(options: EventStreamsOptions) {
+    this.#options = options
+    this.#limits = { ...defaultLimits, ...options.limits }
+    this.#logTrouble = logTogether(options.log, 'reads', 'Streams could not be read on')
+    this.#hub = new StreamHub({
+      readPage: (after) => this.#read({ after, limit: pageSize }),
+      pollMs: this.#limits.pollMs,
+    })
+  }
+
+  /**
+   * Takes a place for a stream.
+   *
+   * @throws Problem `rate-limited` when the key has as many as it may, or `unavailable` when the process does, or drains.
+   */
+  takePlace(key: string): StreamPlace {
+    const ofKey = this.#placesOfKey.get(key) ?? 0
+    if (this.#closed || this.#places >= this.#limits.maxInAll) throw full()
+    if (ofKey >= this.#limits.maxPerKey) throw tooManyOf(this.#limits.maxPerKey)
+    this.#count(key, 1)
+    let isTaken = true
+    return {
+      release: () => {
+        if (isTaken) this.#count(key, -1)
+        isTaken = false
+      },
+    }
+  }
+
+  /**
+   * Lets a client follow the stream until one of them ends it, and gives its place back then.
+   *
+   * @param connect makes the connection to the client, which tells once it is closed.
+   */
+  follow({ filter, beginning, place }: OpenedStream, connect: (onClose: () => void) => StreamSink): void {
+    const reader = new StreamReader({
+      filter,
+      beginning,
+      live: this.#hub,
+      limits: this.#limits,
+      readPage: (after, tenant) => this.#read({ after, limit: pageSize, tenant }),
+    })
+    const onClose = () => {
+      this.#open.delete(reader)
+      reader.close()
+      place.release()
+    }
+    this.#open.add(reader)
+    void reader.start(connect(onClose))
+    if (this.#closed) reader.end('draining')
+  }
+
+  /** There may be something new in the stream. */
+  wake(): void {
+    this.#hub.wake()
+  }
+
+  /** Ends every stream, and those that are opened from now on: the process drains. */
+  close(): void {
+    this.#closed = true
+    for (const reader of this.#open) reader.end('draining')
+  }
+
+  #count(key: string, more: number): void {
+    this.#places += more
+    const ofKey = (this.#placesOfKey.get(key) ?? 0) + more
+    if (ofKey > 0) this.#placesOfKey.set(key, ofKey)
+    else this.#placesOfKey.delete(key)
+  }
+
+  async #read(range: StreamRange): Promise<StreamPage | undefined> {
+    const { sql, circuit } = this.#options
+    try {
+      if (!circuit.isOpen) return await withDeadline(readStream(sql, range), readWithinMs, 'Reading the stream')
+    } catch (error) {
+      this.#logTrouble(error)
+      circuit.doubt()
+    }
+    await new Promise((resolve) => setTimeout(resolve, this.#limits.pollMs))
+    return undefined
+  }
+}
+
+function tooManyOf(max: number): Problem {
+  return new Problem('rate-limited', `This key reads ${max} streams already, and may not read more. Close one first.`, {
+    headers: { 'retry-after': String(retryAfterS) },
+  })
+}
+
+function full(): Problem {
+  return unavailable('This process can open no further stream. Try again; another process may take it.')
+}
