@@ -9,9 +9,6 @@ const variables = {
   JOBYARD_ADMIN_KEY: z
     .string('is not set; `npm start` makes one, the single parts need one')
     .min(32, 'must have 32 characters or more'),
-  JOBYARD_SECRET: z
-    .string('is not set; `npm start` makes one, the single parts need one')
-    .min(32, 'must have 32 characters or more'),
 }
 
 /** Reads the API's configuration. @throws Error with one line that names every bad variable. */

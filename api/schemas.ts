@@ -42,7 +42,11 @@ export const batchItemSchema = z
   .strictObject({ ...submissionFields, idempotencyKey: idempotencyKeySchema.optional() })
   .refine(saysWhenOnce, saysWhenTwice)
 
-export const errorSchema = z.object({ reason: z.string(), message: z.string() })
+export const errorSchema = z.object({
+  reason: z.string(),
+  message: z.string(),
+  detail: z.unknown().optional().describe('What else the handler told of it.'),
+})
 export const attemptSchema = z.object({
   attempt: z.int(),
   outcome: z.enum(outcomes),

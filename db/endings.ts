@@ -2,17 +2,17 @@ import type { Sql } from './connect.ts'
 
 /**
  * Part of every statement that can end a job: records the one event of each row of the CTE `changed` that it ended, and lists
- * those rows in `endings`. `changed` must have id, tenant, queue, status, finished_at and internal. The event's id is the job's, so
- * that a second end would violate the primary key.
+ * those rows in `endings`, internal ones apart, since they have no events. `changed` must have id, tenant, queue, status, finished_at
+ * and internal. The event's id is the job's, so that a second end would violate the primary key.
  */
 export function endings(sql: Sql) {
   return sql`event as (
       insert into outbox (id, tenant, job_id, type, occurred_at)
       select id, tenant, id, 'job.' || status, finished_at from changed where finished_at is not null and not internal
     ), ending as (
-      insert into endings (queue, tenant, status, ended_at, job_ids, jobs)
-      select queue, tenant, status, statement_timestamp(), array_agg(id), count(*) from changed where finished_at is not null
-      group by queue, tenant, status
+      insert into endings (queue, tenant, status, ended_at, job_ids, jobs, events)
+      select queue, tenant, status, statement_timestamp(), array_agg(id), count(*), case when internal then 0 else count(*) end
+      from changed where finished_at is not null group by queue, tenant, status, internal
     )`
 }
 

@@ -129,8 +129,8 @@ describe('With a million finished jobs', () => {
         select uuidv7(), 'default', 'echo', 'default', 'completed', 0, '{}', '{}', '{}', false, 1, 1, now(), now()
         from generate_series(1, ${finishedRows}::int)`
       await sql`
-        insert into endings (queue, tenant, status, ended_at, job_ids, jobs)
-        select queue, tenant, status, min(finished_at), array_agg(id), count(*)
+        insert into endings (queue, tenant, status, ended_at, job_ids, jobs, events, position)
+        select queue, tenant, status, min(finished_at), array_agg(id), count(*), count(*), sum(count(*)) over (order by batch)
         from (select *, row_number() over () / 500 as batch from jobs) as j group by queue, tenant, status, batch`
       await sql`insert into workers (id, host, pid, queues, concurrency, started_at, beat_at) values (${worker}, 'h', 1, '[]', 1, now(), now())`
     })
@@ -190,7 +190,7 @@ describe('In a table that has grown since Postgres looked at it last', () => {
     await grow('completed', 'finished_at', 'now()')
     await record.sql`insert into arrivals select queue, priority, false, ticketed_at, array[id] from jobs where status = 'queued'`
     await record.sql`insert into claims select worker_id, started_at, array[id] from jobs where status = 'running'`
-    await record.sql`insert into endings select queue, tenant, status, finished_at, array[id], 1 from jobs where status = 'completed'`
+    await record.sql`insert into endings select queue, tenant, status, finished_at, array[id], 1, 1, row_number() over () from jobs where status = 'completed'`
   })
   afterAll(() => record.close())
 

@@ -8,6 +8,8 @@ export interface JobError {
   /** snake_case word for programs. */
   readonly reason: string
   readonly message: string
+  /** What else the handler told of it: any JSON value. */
+  readonly detail?: unknown
 }
 
 /** How one attempt ended, and what its job becomes by it. */

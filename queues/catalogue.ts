@@ -3,6 +3,7 @@ import { emailSend } from './contracts/email-send.ts'
 import { githubEvent } from './contracts/github-event.ts'
 import { httpRequest } from './contracts/http-request.ts'
 import { imageThumbnail } from './contracts/image-thumbnail.ts'
+import { webhookDeliver } from './contracts/webhook-deliver.ts'
 import type { Contract } from './define-job.ts'
 
 /** All contracts that a process knows. */
@@ -35,4 +36,4 @@ export function createCatalogue(contracts: readonly Contract[]): Catalogue {
 }
 
 /** The types of this installation. A type of your own: add its contract here and its handler in `workers/handlers/index.ts`. */
-export const catalogue = createCatalogue([echo, httpRequest, emailSend, imageThumbnail, githubEvent])
+export const catalogue = createCatalogue([echo, httpRequest, emailSend, imageThumbnail, githubEvent, webhookDeliver])

@@ -6,10 +6,13 @@ import { readConfiguration, serverVariables } from './configuration.ts'
 import { checkRuntime } from './process.ts'
 
 const url = 'postgres://localhost/jobyard'
+const JOBYARD_SECRET = 'a secret of tests, with 32 letters'
 
 it('reads variables, with defaults where they are unset or empty', () => {
-  expect(readConfiguration(serverVariables, { DATABASE_URL: url, REDIS_URL: '', LOG_LEVEL: 'warn' })).toEqual({
+  const environment = { DATABASE_URL: url, JOBYARD_SECRET, REDIS_URL: '', LOG_LEVEL: 'warn' }
+  expect(readConfiguration(serverVariables, environment)).toEqual({
     DATABASE_URL: url,
+    JOBYARD_SECRET,
     LOG_LEVEL: 'warn',
     SHUTDOWN_GRACE_MS: 25_000,
   })
@@ -18,7 +21,7 @@ it('reads variables, with defaults where they are unset or empty', () => {
 it('reads a secret from the file that NAME_FILE names', () => {
   const file = join(mkdtempSync(join(tmpdir(), 'jobyard-')), 'url')
   writeFileSync(file, `${url}\n`)
-  expect(readConfiguration(serverVariables, { DATABASE_URL_FILE: file }).DATABASE_URL).toBe(url)
+  expect(readConfiguration(serverVariables, { JOBYARD_SECRET, DATABASE_URL_FILE: file }).DATABASE_URL).toBe(url)
 })
 
 it('names every bad variable in one line', () => {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 
-/** What the environment says about the two servers, for every process alike. */
+/** What the environment says to every process alike, about the two servers for the most part. */
 export const serverVariables = {
   DATABASE_URL: z
     .string('is not set; `npm start` brings its own Postgres, the single parts need one')
@@ -11,6 +11,9 @@ export const serverVariables = {
     .regex(/^rediss?:\/\//, 'must look like redis://host:6379 or rediss://…')
     .optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  JOBYARD_SECRET: z
+    .string('is not set; `npm start` makes one, the single parts need one')
+    .min(32, 'must have 32 characters or more'),
   SHUTDOWN_GRACE_MS: z.coerce.number().int().min(0).max(3_600_000).default(25_000),
 }
 

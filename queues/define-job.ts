@@ -6,6 +6,8 @@ export interface RetryPolicy {
   readonly maxAttempts: number
   /** Wait before the second attempt, in milliseconds; doubles with each further one. */
   readonly initialDelayMs: number
+  /** The waits one by one, in milliseconds, instead of doubling ones; the last one repeats. */
+  readonly delaysMs?: readonly number[]
   /** Upper bound of the wait, in milliseconds. */
   readonly maxDelayMs: number
   /** Share of the wait by which it is spread at random, 0 to 1. */

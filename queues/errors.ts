@@ -1,16 +1,48 @@
+/** What a handler may tell about a failed attempt besides its message. */
+export interface FailureOptions extends ErrorOptions {
+  /** Any JSON value, kept and shown as `error.detail` of the attempt; one of more than 8,192 characters is left out. */
+  readonly detail?: unknown
+}
+
 /** Thrown by a handler when trying again cannot help: the job fails at once. */
 export class PermanentError extends Error {
   override readonly name = 'PermanentError'
   /** Short machine-readable reason, kept as the job's `error.reason`. */
   readonly reason: string
+  readonly detail: unknown
 
   /**
    * @param message what happened, for the person who reads the job.
    * @param reason snake_case word for programs.
    */
-  constructor(message: string, reason = 'permanent', options?: ErrorOptions) {
+  constructor(message: string, reason = 'permanent', options?: FailureOptions) {
     super(message, options)
     this.reason = reason
+    this.detail = options?.detail
+  }
+}
+
+/** Thrown by a handler when the attempt has failed, to say more than an ordinary error can; it costs an attempt like any other. */
+export class RetryError extends Error {
+  override readonly name = 'RetryError'
+  /** Short machine-readable reason, kept as `error.reason`. */
+  readonly reason: string
+  readonly detail: unknown
+  /** Wait before the next attempt, in milliseconds, instead of the one that the type's policy gives; undefined to leave it to that. */
+  readonly delayMs: number | undefined
+
+  /**
+   * @param message what happened, for the person who reads the job.
+   * @param options `delayMs`, for instance what a server asked for by Retry-After: 0 to ten years, at least one second is waited.
+   */
+  constructor(
+    message: string,
+    options: FailureOptions & { readonly reason?: string; readonly delayMs?: number | undefined } = {},
+  ) {
+    super(message, options)
+    this.reason = options.reason ?? 'error'
+    this.detail = options.detail
+    this.delayMs = options.delayMs
   }
 }
 

@@ -33,8 +33,8 @@ export function eventBody(event: StreamEvent): EventBody {
  */
 export function eventJson(event: StreamEvent, { includeOutput }: { readonly includeOutput: boolean }): string {
   const text = JSON.stringify(eventBody(event))
-  const output = includeOutput ? event.job?.output : null
-  return output == null ? text : `${text.slice(0, -2)},"output":${output}}}`
+  const output = includeOutput ? event.job?.output : undefined
+  return output ? `${text.slice(0, -2)},"output":${output}}}` : text
 }
 
 /** Characters of an output that an event tells; a longer one is left out, and the link leads to it. */

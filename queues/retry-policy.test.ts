@@ -15,6 +15,15 @@ it.each([
   expect(retryDelayMs(defaultRetryPolicy, attempt, middle)).toBe(delayMs)
 })
 
+it.each([
+  [1, 5],
+  [2, 300],
+  [3, 7_200],
+  [9, 7_200],
+])('waits after attempt %i by the list of the policy, whose last wait repeats', (attempt, delayMs) => {
+  expect(retryDelayMs({ ...defaultRetryPolicy, delaysMs: [5, 300, 7_200] }, attempt, middle)).toBe(delayMs)
+})
+
 it('stays within the jitter of the bounds', () => {
   const policy = fc.record({
     maxAttempts: fc.constant(5),

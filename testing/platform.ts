@@ -2,6 +2,8 @@ import { buildApp } from '@jobyard/api/app'
 import { FinishedJobs } from '@jobyard/api/finished-jobs'
 import { connect, type Database } from '@jobyard/db/connect'
 import { ensureQueues } from '@jobyard/db/queue-rows'
+import { parseAllowList } from '@jobyard/outbound/address-rules'
+import { createGuardedFetch } from '@jobyard/outbound/guarded-fetch'
 import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
 import { createCatalogue } from '@jobyard/queues/catalogue'
 import type { Handler } from '@jobyard/workers/define-handler'
@@ -21,6 +23,7 @@ export function describeOnBothCarriers(name: string, tests: (kind: CarrierKind) 
 }
 
 export const adminKey = 'a-key-for-tests-of-32-characters!'
+const secretOfTests = 'secret-of-tests'
 
 export interface PlatformOptions {
   readonly handlers?: readonly Handler[]
@@ -28,6 +31,8 @@ export interface PlatformOptions {
   readonly workers?: number
   readonly concurrency?: number
   readonly leaseMs?: number
+  /** Addresses that webhooks may reach, as OUTBOUND_ALLOW names them; no private ones when absent. */
+  readonly outboundAllow?: string
 }
 
 /** A whole platform in this process, on a database and a carrier of its own. */
@@ -70,7 +75,14 @@ export async function startPlatform(kind: CarrierKind, options: PlatformOptions 
   const handlers = options.handlers ?? [echo]
   const catalogue = createCatalogue(handlers.map(({ contract }) => contract))
   await ensureQueues(db.sql, catalogue.queues)
-  const app = await buildApp({ db, carrier, catalogue, adminKey, secret: 'secret-of-tests', version: '0', log })
+  const app = await buildApp({ db, carrier, catalogue, adminKey, secret: secretOfTests, version: '0', log })
+
+  const guardedFetch = createGuardedFetch({
+    allow: parseAllowList(options.outboundAllow ?? ''),
+    timeoutMs: 5_000,
+    maxBodyBytes: 100_000,
+    maxHeaderBytes: 16_384,
+  })
 
   const workers: Workers[] = []
   const start = async (more: Partial<PlatformOptions> = {}) => {
@@ -82,6 +94,7 @@ export async function startPlatform(kind: CarrierKind, options: PlatformOptions 
       concurrency,
       leaseMs,
       retention: { completedMs: day, failedMs: day, eventsMs: day },
+      webhooks: { secret: secretOfTests, guardedFetch },
       log,
     })
     workers.push(started)

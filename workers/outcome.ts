@@ -1,14 +1,20 @@
 import type { ClaimedJob } from '@jobyard/db/claim'
 import type { JobError, Settlement } from '@jobyard/db/settle'
 import type { RetryPolicy } from '@jobyard/queues/define-job'
-import { PermanentError, SnoozeError } from '@jobyard/queues/errors'
+import { PermanentError, RetryError, SnoozeError } from '@jobyard/queues/errors'
 import { retryDelayMs } from '@jobyard/queues/retry-policy'
 import type { AbortCause } from './ownership.ts'
 
 /** How an attempt ended, before it is decided what the job becomes. */
 export type AttemptOutcome =
   | { readonly outcome: 'completed'; readonly output: string }
-  | { readonly outcome: 'failed'; readonly error: JobError; readonly permanent: boolean }
+  | {
+      readonly outcome: 'failed'
+      readonly error: JobError
+      readonly permanent: boolean
+      /** Wait that the handler wished for, in milliseconds. */
+      readonly delayMs?: number
+    }
   | { readonly outcome: 'timed_out' }
   | { readonly outcome: 'cancelled' }
   | { readonly outcome: 'snoozed'; readonly delayMs: number; readonly error?: JobError }
@@ -24,7 +30,9 @@ const messageLimit = 2_000
 
 /** Characters of an error's reason that are kept. */
 const reasonLimit = 100
-/** Longest snooze, in milliseconds: ten years. */
+/** Characters of JSON of an error's detail that are kept. */
+const detailLimit = 8_192
+/** Longest snooze or wait that a handler wishes for, in milliseconds: ten years. */
 const longestSnoozeMs = 315_576_000_000
 
 /** Turns whatever a handler threw, be it null or hostile, into an outcome. Never throws. */
@@ -32,9 +40,11 @@ export function outcomeOfThrown(thrown: unknown): AttemptOutcome {
   try {
     if (thrown instanceof SnoozeError) return outcomeOfSnooze(thrown.delayMs)
     const permanent = thrown instanceof PermanentError
-    const named = permanent || thrown instanceof BatchAnswerError
+    const telling = permanent || thrown instanceof RetryError
+    const named = telling || thrown instanceof BatchAnswerError
     const reason = named ? String(thrown.reason).slice(0, reasonLimit) : 'error'
-    return { outcome: 'failed', permanent, error: { reason, message: messageOf(thrown) } }
+    const error = { reason, message: messageOf(thrown), ...(telling && detailOf(thrown.detail)) }
+    return { outcome: 'failed', permanent, error, ...(thrown instanceof RetryError && wishedDelay(thrown.delayMs)) }
   } catch {
     return { outcome: 'failed', permanent: false, error: { reason: 'error', message: unreadable } }
   }
@@ -49,6 +59,20 @@ function outcomeOfSnooze(delayMs: number): AttemptOutcome {
   if (Number.isFinite(delayMs)) return { outcome: 'snoozed', delayMs: Math.min(Math.max(delayMs, 0), longestSnoozeMs) }
   const message = `SnoozeError needs a delay in milliseconds, and got ${delayMs}`
   return { outcome: 'failed', permanent: true, error: { reason: 'snooze_invalid', message } }
+}
+
+function wishedDelay(delayMs: number | undefined): { delayMs?: number } {
+  return Number.isFinite(delayMs) ? { delayMs: Math.min(Math.max(Number(delayMs), 0), longestSnoozeMs) } : {}
+}
+
+/** The detail as it will be stored; nothing where it is no JSON or too long. */
+function detailOf(detail: unknown): { detail?: unknown } {
+  try {
+    const text = detail === undefined ? undefined : JSON.stringify(detail)
+    return text !== undefined && text.length <= detailLimit ? { detail: JSON.parse(text) as unknown } : {}
+  } catch {
+    return {}
+  }
 }
 
 const unreadable = 'The handler threw something that cannot be read'
@@ -96,7 +120,7 @@ export function decide(job: ClaimedJob, ended: AttemptOutcome, policy: RetryPoli
         outcome: ended.outcome,
         status: 'retrying',
         error,
-        delayMs: retryDelayMs(policy, attempt, random),
+        delayMs: (ended.outcome === 'failed' ? ended.delayMs : undefined) ?? retryDelayMs(policy, attempt, random),
       }
     }
   }

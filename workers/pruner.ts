@@ -1,5 +1,5 @@
 import type { Database } from '@jobyard/db/connect'
-import { pruneEvents, pruneIdempotencyKeys, pruneJobs, pruneLimit } from '@jobyard/db/prune'
+import { pruneEvents, pruneIdempotencyKeys, pruneJobs, pruneLimit, prunePlatformEvents } from '@jobyard/db/prune'
 import { readQueues } from '@jobyard/db/queue-rows'
 import { terminalStatuses } from '@jobyard/db/statuses'
 import type { SteadyClock } from './steady-clock.ts'
@@ -32,7 +32,10 @@ export class Pruner {
   async runOnce(): Promise<boolean> {
     if (!(await this.#clock.isSteady())) return false
     const { completedMs, failedMs, eventsMs } = this.#retention
-    const batches = [await pruneIdempotencyKeys(this.#sql, idempotencyKeysMs)]
+    const batches = [
+      await pruneIdempotencyKeys(this.#sql, idempotencyKeysMs),
+      await prunePlatformEvents(this.#sql, eventsMs),
+    ]
     const queues = await readQueues(this.#sql)
     for (const status of terminalStatuses) {
       const ages = { jobMs: status === 'completed' ? completedMs : failedMs, eventMs: eventsMs }

@@ -17,6 +17,8 @@ export interface AttemptDependencies {
   readonly settlements: Settlements
   readonly progress: ProgressReports
   readonly transactions: Database['transactions']
+  /** Called when a job has ended, and with it an event is in the record. */
+  readonly onEvent?: () => void
   readonly log: Logger
 }
 
@@ -55,6 +57,7 @@ async function conclude(
     return 'lost'
   })
   deps.ownership.forget(run)
+  if (!handler?.contract.internal) deps.onEvent?.()
   logAttempt(deps.log, { run, ended, status, durationMs: performance.now() - started })
 }
 

@@ -179,6 +179,7 @@ class RunningBatch {
 
   #end(run: Run, ended: AttemptOutcome | undefined, status: string): void {
     this.#deps.ownership.forget(run)
+    this.#deps.onEvent?.()
     logAttempt(this.#deps.log, { run, ended, status, durationMs: performance.now() - this.#startedAt })
   }
 }

@@ -12,8 +12,8 @@ export interface LoopOptions {
   readonly name: string
   /** Pause between two rounds, in milliseconds. */
   readonly everyMs: number
-  /** One round; answers true when there is more to do at once. */
-  readonly runOnce: () => Promise<boolean | void>
+  /** One round; answers true when there is more to do at once, or the milliseconds after which there may be. */
+  readonly runOnce: () => Promise<boolean | number | void>
   readonly log: Logger
   /** Time that a round may take before it is given up, in milliseconds: above what every server may take to answer. */
   readonly deadlineMs?: number
@@ -24,6 +24,7 @@ export class Loop implements Service {
   readonly #options: LoopOptions
   #stopping = new AbortController()
   #running: Promise<void> | undefined
+  #pause = new AbortController()
 
   constructor(options: LoopOptions) {
     this.#options = options
@@ -37,17 +38,24 @@ export class Loop implements Service {
 
   async stop(): Promise<void> {
     this.#stopping.abort()
+    this.wake()
     await this.#running
     this.#running = undefined
+  }
+
+  /** Has the next round begin at once, or right after the one under way. */
+  wake(): void {
+    this.#pause.abort()
   }
 
   async #run(stopping: AbortSignal): Promise<void> {
     const { name, everyMs, runOnce, log, deadlineMs = 60_000 } = this.#options
     while (!stopping.aborted) {
+      this.#pause = new AbortController()
       const more = await withDeadline(runOnce(), deadlineMs, `A round of ${name}`).catch((error: unknown) => {
         log.warn({ err: error, service: name }, `${name} failed, and tries again in ${everyMs} ms`)
       })
-      if (!more) await pause(everyMs, stopping)
+      if (more !== true) await pause(typeof more === 'number' ? more : everyMs, this.#pause.signal)
     }
   }
 }

@@ -4,16 +4,21 @@ import { connect } from '@jobyard/db/connect'
 import { ensureQueues } from '@jobyard/db/queue-rows'
 import { handBack, type Ticketable } from '@jobyard/db/requeue'
 import { deleteWorker } from '@jobyard/db/worker-rows'
+import type { GuardedFetch } from '@jobyard/outbound/guarded-fetch'
 import type { Carrier } from '@jobyard/queues/carrier'
+import { webhookDeliver as deliveries } from '@jobyard/queues/contracts/webhook-deliver'
 import { withDeadline } from '@jobyard/queues/deadline'
 import { logLostTickets } from '@jobyard/queues/log-together'
+import { SecretBox } from '@jobyard/queues/secret-box'
 import { sendDeadlineMs, TicketSender } from '@jobyard/queues/tickets'
 import type { Logger } from 'pino'
 import { Attempts } from './attempts.ts'
 import { Claims } from './claims.ts'
 import type { Handler } from './define-handler.ts'
+import { webhookDeliver } from './handlers/webhook-deliver.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { JobWorker } from './job-worker.ts'
+import { Nudge } from './nudge.ts'
 import { Ownership, type Run } from './ownership.ts'
 import { OwnershipCheck } from './ownership-check.ts'
 import { ProbeJudge } from './probe-judge.ts'
@@ -21,7 +26,9 @@ import { ProgressReports } from './progress-reports.ts'
 import { Pruner, type Retention } from './pruner.ts'
 import { openQuarantine, Quarantine, type Duty } from './quarantine.ts'
 import { Reconciler } from './reconciler.ts'
-import { Loop, pause, type Service } from './service.ts'
+import { Relay } from './relay.ts'
+import { Sequencer } from './sequencer.ts'
+import { Loop, pause, type LoopOptions, type Service } from './service.ts'
 import { Settlements } from './settlements.ts'
 import { SteadyClock } from './steady-clock.ts'
 import { StuckHandlers } from './stuck-handlers.ts'
@@ -38,6 +45,8 @@ export interface WorkersOptions {
   /** Jobs at once per queue. */
   readonly concurrency: number
   readonly retention: Retention
+  /** What bringing events to endpoints takes: the installation's secret, and a way out. Absent: this process brings none. */
+  readonly webhooks?: { readonly secret: string; readonly guardedFetch: GuardedFetch } | undefined
   /** Time without a heartbeat after which a worker process is declared dead, in milliseconds; at least four beats. */
   readonly leaseMs?: number
   /** `all` when absent. */
@@ -62,6 +71,8 @@ export interface Workers {
 }
 
 const defaultLeaseMs = 10_000
+/** Deliveries at once, as a multiple of the jobs at once of other queues: they wait for strangers nearly all of their time. */
+const deliveriesPerSlot = 10
 const beatsPerLease = 5
 /** Connections of the heart's own, so that it queues behind no other statement: one, and one more should that fall silent. */
 const heartConnections = 2
@@ -80,11 +91,13 @@ const cleanUpMs = 500
  * @throws the driver's error when Postgres cannot be reached.
  */
 export async function startWorkers(options: WorkersOptions): Promise<Workers> {
-  const { carrier, handlers, concurrency, log, leaseMs = defaultLeaseMs, duty = 'all' } = options
-  const contracts = handlers.map(({ contract }) => contract)
-  const queues = options.queues ?? [...new Set(contracts.map(({ queue }) => queue))]
+  const { carrier, concurrency, webhooks, log, leaseMs = defaultLeaseMs, duty = 'all' } = options
   const db = connect(options.databaseUrl, { applicationName: 'jobyard-workers' })
   const { sql } = db
+  const handlers = [...options.handlers]
+  if (webhooks) handlers.push(webhookDeliver({ ...webhooks, sql, secrets: new SecretBox(webhooks.secret) }))
+  const contracts = handlers.map(({ contract }) => contract)
+  const queues = options.queues ?? [...new Set(contracts.map(({ queue }) => queue))]
   const heartDb = connect(options.databaseUrl, {
     applicationName: 'jobyard-heartbeat',
     max: heartConnections,
@@ -99,7 +112,9 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const settlements = new Settlements(sql, log)
   const progress = new ProgressReports(sql)
   const { transactions } = db
-  const attempts = new Attempts(handlers, { ownership, settlements, progress, transactions, log })
+  const nudge = new Nudge(() => sequencer.nudge())
+  const onEvent = () => nudge.give()
+  const attempts = new Attempts(handlers, { ownership, settlements, progress, transactions, onEvent, log })
 
   await ensureQueues(sql, queues)
   const slots = duty === 'suspects' ? 1 : concurrency
@@ -117,7 +132,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const pruner = new Pruner(sql, options.retention, new SteadyClock({ read: () => readClock(sql), log }))
   const alarm = new TransactionAlarm(sql, log)
   const probes = new ProbeJudge(sql, tickets, log)
-  const every = (everyMs: number, name: string, runOnce: () => Promise<boolean | void>) =>
+  const every = (everyMs: number, name: string, runOnce: LoopOptions['runOnce']) =>
     new Loop({ name, everyMs, runOnce, log })
   const beatMs = leaseMs / beatsPerLease
   const vitals = [
@@ -139,15 +154,26 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   ]
   const batchSizeOf = (queue: string) =>
     Math.max(1, ...contracts.map((contract) => (contract.queue === queue && contract.batch?.size) || 1))
+  const slotsOf = (queue: string) => (queue === deliveries.queue ? concurrency * deliveriesPerSlot : concurrency)
   const jobWorkers = queues.map((queue) => {
-    const batchSize = batchSizeOf(queue)
-    return new JobWorker({ queue, concurrency, batchSize, carrier, claims, tickets, probes, attempts, log })
+    const own = { queue, concurrency: slotsOf(queue), batchSize: batchSizeOf(queue) }
+    return new JobWorker({ ...own, carrier, claims, tickets, probes, attempts, log })
   })
+  const relay = new Relay({ sql, tickets, log })
+  const sequencer: Sequencer = new Sequencer({
+    databaseUrl: options.databaseUrl,
+    onUnplaced: () => placing.wake(),
+    onPlaced: () => relaying.wake(),
+    log,
+  })
+  const placing = every(1_000, 'sequencer', () => sequencer.runOnce())
+  const relaying = every(1_000, 'relay', async () => (sequencer.leads ? relay.runOnce() : relay.rest()))
+  const notifying = [placing, relaying]
   const inQuarantine = every(1_000, 'quarantine', () => quarantine.runOnce())
   const work: Record<Duty, readonly Service[]> = {
-    ordinary: [...jobWorkers, ...upkeep, inQuarantine],
+    ordinary: [...jobWorkers, ...upkeep, ...notifying, inQuarantine],
     suspects: [suspects],
-    all: [...jobWorkers, ...upkeep, suspects],
+    all: [...jobWorkers, ...upkeep, ...notifying, suspects],
   }
   for (const service of [...vitals, ...work[duty]]) service.start()
   log.info({ workerId: ownership.workerId, duty, queues, concurrency, carrier: carrier.kind }, 'workers are up')
@@ -177,7 +203,9 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     ownership.abortAll('handed_back') // what those fetches have brought
     const handedOver = await last('Handing back', handBackEverything())
     await last('Sending the last tickets', sendLast(handedOver ?? []), sendingMs)
-    await Promise.all([carrier.close(), last('Closing the database', Promise.all([db.close(), heartDb.close()]))])
+    nudge.stop()
+    const databases = Promise.all([db.close(), heartDb.close(), sequencer.close()])
+    await Promise.all([carrier.close(), last('Closing the database', databases)])
     log.info({ handedBack }, 'workers are down')
   }
 

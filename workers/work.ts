@@ -14,7 +14,7 @@ import { createHandlers, type HandlerDependencies } from './handlers/index.ts'
 import { startWorkers } from './supervisor.ts'
 import { startWatchdog } from './watchdog.ts'
 
-/** Bounds of every request that a job's input names: a page or an API's answer, not a download. */
+/** Bounds of every request to a stranger's URL: a page or an API's answer, not a download. */
 const outboundLimits = { timeoutMs: 30_000, maxBodyBytes: 1_048_576, maxHeaderBytes: 16_384 }
 
 /** Not 0, so that whatever restarts failed processes only starts a new one. */
@@ -45,10 +45,8 @@ export async function work(signals: StopSignals, types: KnownTypes = { catalogue
   })
   await awaitDatabase(config.DATABASE_URL, log)
   if (duty !== 'suspects') await awaitCarrier(config, carrier, log) // suspects have no tickets
-  const handlers = types.createHandlers({
-    smtpUrl: config.SMTP_URL,
-    guardedFetch: createGuardedFetch({ allow: parseAllowList(config.OUTBOUND_ALLOW), ...outboundLimits }),
-  })
+  const guardedFetch = createGuardedFetch({ allow: parseAllowList(config.OUTBOUND_ALLOW), ...outboundLimits })
+  const handlers = types.createHandlers({ smtpUrl: config.SMTP_URL, guardedFetch })
 
   const workers = await startWorkers({
     databaseUrl: config.DATABASE_URL,
@@ -64,6 +62,7 @@ export async function work(signals: StopSignals, types: KnownTypes = { catalogue
       failedMs: config.RETENTION_FAILED_MS,
       eventsMs: config.RETENTION_EVENTS_MS,
     },
+    webhooks: { secret: config.JOBYARD_SECRET, guardedFetch },
     log,
   })
   const graceMs = config.SHUTDOWN_GRACE_MS

@@ -115,7 +115,12 @@ async function haveWaiting({ report }: HttpService, place: Place, kind: CarrierK
 
 /** Starts the workers as they are run in production, with every queue. */
 function startWorkers({ databaseUrl, redisUrl }: Place, kind: CarrierKind): Promise<Service<unknown>> {
-  const env = { DATABASE_URL: databaseUrl, ...(kind === 'redis' && { REDIS_URL: redisUrl }), LOG_LEVEL: 'warn' }
+  const env = {
+    DATABASE_URL: databaseUrl,
+    ...(kind === 'redis' && { REDIS_URL: redisUrl }),
+    JOBYARD_SECRET: headers.authorization,
+    LOG_LEVEL: 'warn',
+  }
   return startService(workers, { env })
 }
 

@@ -32,5 +32,8 @@ export const outbox = pgTable(
     index('outbox_by_job')
       .on(event.jobId)
       .where(sql`data is not null`),
+    index('outbox_of_no_job')
+      .on(event.occurredAt)
+      .where(sql`job_id is null`),
   ],
 )

@@ -1,0 +1,38 @@
+import { plainArray } from './arrays.ts'
+import type { Sql } from './connect.ts'
+import { endpointColumns, type EndpointRow } from './endpoints.ts'
+
+/** An endpoint that has something before it in the stream, and may be sent it. */
+export interface EndpointBehind extends EndpointRow {
+  readonly head: number
+  /** Time since its replay last got on, in milliseconds; 0 without a replay. */
+  readonly sinceReplayMs: number
+}
+
+/** Finds the endpoints that are enabled and not at the head of the stream, or replay, and whose circuit is not open. */
+export async function findEndpointsBehind(sql: Sql): Promise<EndpointBehind[]> {
+  return sql<EndpointBehind[]>`
+    select ${endpointColumns(sql)}, stream.head::float8,
+      case when replay_cursor is null then 0 else extract(epoch from statement_timestamp() - replayed_at) * 1000 end::float8 as since_replay_ms
+    from endpoints, stream
+    where disabled_at is null and (open_until is null or open_until <= statement_timestamp())
+      and (cursor < stream.head or replay_cursor is not null)
+    order by id`
+}
+
+/** @returns those of the jobs that are queued or running. */
+export async function findInFlight(sql: Sql, jobIds: readonly string[]): Promise<Set<string>> {
+  const rows = await sql<{ id: string }[]>`
+    select id from jobs where id = any(${plainArray(jobIds)}::text::uuid[]) and status in ('queued', 'running')`
+  return new Set(rows.map(({ id }) => id))
+}
+
+/** Looks among the newest deliveries of an endpoint for those in flight: for whoever has not made them. @param newest how many are looked at. */
+export async function recallInFlight(sql: Sql, endpointId: string, newest: number): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
+    select j.id from (
+      select job_id from deliveries where endpoint_id = ${endpointId} order by job_id desc limit ${newest}) as d
+    cross join lateral (select id, status from jobs where id = d.job_id limit 1) as j
+    where j.status in ('queued', 'running')`
+  return rows.map(({ id }) => id)
+}

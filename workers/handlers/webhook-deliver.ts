@@ -1,0 +1,172 @@
+import type { Sql } from '@jobyard/db/connect'
+import {
+  disableGone,
+  failuresToOpen,
+  noteFailure,
+  noteSuccess,
+  takeProbe,
+  type DeliveryEndpoint,
+} from '@jobyard/db/endpoint-health'
+import { newId } from '@jobyard/db/ids'
+import { readStream } from '@jobyard/db/stream'
+import { ForbiddenAddressError, type GuardedFetch, type GuardedResponse } from '@jobyard/outbound/guarded-fetch'
+import { webhookDeliver as contract, type DeliveryInput } from '@jobyard/queues/contracts/webhook-deliver'
+import { PermanentError, RetryError, SnoozeError } from '@jobyard/queues/errors'
+import { eventJson, eventOutputLimit } from '@jobyard/queues/event-body'
+import { retryDelayMs } from '@jobyard/queues/retry-policy'
+import type { SecretBox } from '@jobyard/queues/secret-box'
+import { signatureHeaders } from '@jobyard/queues/webhook-signature'
+import { defineHandler, type HandlerContext, type JobHandler } from '../define-handler.ts'
+import { DeliveryEndpoints } from './delivery-endpoints.ts'
+import { retryAfterMs } from './retry-after.ts'
+
+/** Time of one request, in milliseconds, and bytes that are read of the answer. */
+const timeoutMs = 15_000
+const maxBodyBytes = 20_000
+/** Characters of the answer that an attempt keeps. */
+const excerptLength = 1_000
+/** Answers that ask for less: https://www.standardwebhooks.com, section on failures. */
+const throttling = new Set([429, 502, 504])
+/** How long a receiver that asks for less is left alone when it does not say, in milliseconds. */
+const defaultPauseMs = 5_000
+/** Share of a wait by which it is spread, so that those who wait for the same do not come back together. */
+const spread = 0.1
+
+export interface WebhookDependencies {
+  readonly sql: Sql
+  readonly secrets: SecretBox
+  readonly guardedFetch: GuardedFetch
+}
+
+/** Brings events to endpoints, signed by the rules of Standard Webhooks. */
+export function webhookDeliver(deps: WebhookDependencies): JobHandler {
+  const endpoints = new DeliveryEndpoints(deps.sql)
+  return defineHandler(contract, async (input, ctx) => {
+    const endpoint = await endpoints.read(input.endpointId)
+    refuseUnwanted(endpoint, ctx)
+    const probe = await admit(deps.sql, endpoint)
+    const body = input.body ?? (await makeBody(deps.sql, input, endpoint))
+    const startedAt = performance.now()
+    const answer = await post(deps, endpoint, { input, body, signal: ctx.signal }).catch((error: unknown) => {
+      ctx.signal.throwIfAborted()
+      return error as Error
+    })
+    const attempt = { endpoint, probe, latencyMs: Math.round(performance.now() - startedAt) }
+    if (answer instanceof Error || answer.status < 200 || answer.status > 299) {
+      endpoints.forget(endpoint.id)
+      throw await failure(deps.sql, attempt, answer, ctx)
+    }
+    if (endpoint.failures > 0) {
+      endpoints.forget(endpoint.id)
+      await noteSuccess(deps.sql, endpoint.id)
+    }
+    return describeAnswer(answer, attempt.latencyMs)
+  })
+}
+
+/** @throws PermanentError when the endpoint gets nothing any more. */
+function refuseUnwanted(
+  endpoint: DeliveryEndpoint | undefined,
+  { tenant }: HandlerContext,
+): asserts endpoint is DeliveryEndpoint {
+  if (endpoint?.tenant !== tenant) throw new PermanentError('The endpoint was deleted', 'endpoint_deleted')
+  if (endpoint.disabledReason)
+    throw new PermanentError(`The endpoint is disabled: ${endpoint.disabledReason}`, 'endpoint_disabled')
+}
+
+/** @returns whether this delivery probes a circuit that was open. @throws SnoozeError while it is open, or another one probes it. */
+async function admit(sql: Sql, { id, failures, openForMs }: DeliveryEndpoint): Promise<boolean> {
+  if (openForMs > 0) throw new SnoozeError(spreadOut(openForMs), 'The circuit of the endpoint is open')
+  if (failures < failuresToOpen) return false
+  if (await takeProbe(sql, id)) return true
+  throw new SnoozeError(spreadOut(timeoutMs), 'Another delivery tries the endpoint')
+}
+
+/** For deliveries whose body could not be made or stored with them. @throws PermanentError with reason `not_deliverable`. */
+async function makeBody(
+  sql: Sql,
+  { eventId, position }: DeliveryInput,
+  { tenant, includeOutput }: DeliveryEndpoint,
+): Promise<string> {
+  const outputLimit = includeOutput ? eventOutputLimit : 0
+  const { events } = await readStream(sql, { after: (position ?? 0) - 1, limit: 1, tenant, outputLimit })
+  const event = events.find(({ id }) => id === eventId)
+  if (!event) throw new PermanentError('The event is not kept any more', 'not_deliverable')
+  try {
+    return eventJson(event, { includeOutput })
+  } catch (error) {
+    throw new PermanentError(`The event cannot be told: ${String(error)}`, 'not_deliverable')
+  }
+}
+
+interface Message {
+  readonly input: DeliveryInput
+  readonly body: string
+  readonly signal: AbortSignal
+}
+
+function post(
+  { secrets, guardedFetch }: WebhookDependencies,
+  endpoint: DeliveryEndpoint,
+  { input, body, signal }: Message,
+): Promise<GuardedResponse> {
+  const { id, url, headers, secret, previousSecret, previousSecretUntil } = endpoint
+  const now = Date.now()
+  const former = previousSecret !== null && previousSecretUntil && previousSecretUntil.getTime() > now
+  const valid = [secret, ...(former ? [previousSecret] : [])].map((sealed) => secrets.open(sealed, id))
+  const custom = headers === null ? {} : (JSON.parse(secrets.open(headers, id)) as Record<string, string>)
+  return guardedFetch(url, {
+    method: 'POST',
+    headers: {
+      'user-agent': 'jobyard',
+      ...custom,
+      'content-type': 'application/json',
+      ...signatureHeaders(valid, { id: input.eventId, timestamp: Math.floor(now / 1_000), body }),
+    },
+    body,
+    timeoutMs,
+    maxBodyBytes,
+    signal,
+  })
+}
+
+interface Attempt {
+  readonly endpoint: DeliveryEndpoint
+  readonly probe: boolean
+  readonly latencyMs: number
+}
+
+/** Counts a failed attempt against its endpoint. @returns what the job makes of it. */
+async function failure(
+  sql: Sql,
+  { endpoint: { id }, probe, latencyMs }: Attempt,
+  answer: GuardedResponse | Error,
+  ctx: HandlerContext,
+): Promise<Error> {
+  if (answer instanceof Error) {
+    await noteFailure(sql, id, { probe, pauseMs: 0 }, newId())
+    const reason = answer instanceof ForbiddenAddressError ? 'url_not_allowed' : 'no_answer'
+    return new RetryError(answer.message, { reason, detail: { latencyMs }, cause: answer })
+  }
+  const { status } = answer
+  const detail = describeAnswer(answer, latencyMs)
+  if (status === 410) {
+    await disableGone(sql, id, newId())
+    return new PermanentError('The receiver answered 410: the endpoint is disabled', 'endpoint_gone', { detail })
+  }
+  const wishedMs = retryAfterMs(answer.headers['retry-after'])
+  const pauseMs = wishedMs ?? (throttling.has(status) ? defaultPauseMs : 0)
+  await noteFailure(sql, id, { probe, pauseMs }, newId())
+  const delayMs =
+    wishedMs === undefined ? undefined : Math.max(spreadOut(wishedMs), retryDelayMs(contract.retry, ctx.attempt))
+  return new RetryError(`The receiver answered ${status}`, { reason: 'http_status', detail, delayMs })
+}
+
+function describeAnswer({ status, body }: GuardedResponse, latencyMs: number) {
+  return { status, latencyMs, body: body.slice(0, excerptLength).toWellFormed().replaceAll('\0', '\uFFFD') }
+}
+
+/** @returns a wait that is a little longer at random. */
+function spreadOut(ms: number): number {
+  return Math.ceil(ms * (1 + spread * Math.random()))
+}

@@ -1,0 +1,198 @@
+import { findEndpointsBehind, type EndpointBehind } from '@jobyard/db/behind'
+import { isRowError, type Database } from '@jobyard/db/connect'
+import { takeSteps, type Course, type NewDelivery, type Step } from '@jobyard/db/deliveries'
+import { failuresToOpen } from '@jobyard/db/endpoint-health'
+import { newId } from '@jobyard/db/ids'
+import { readStream, type StreamEvent, type StreamPage } from '@jobyard/db/stream'
+import { wants } from '@jobyard/db/subscription'
+import { webhookDeliver as contract, type DeliveryInput } from '@jobyard/queues/contracts/webhook-deliver'
+import { eventJson, eventOutputLimit } from '@jobyard/queues/event-body'
+import type { TicketSender } from '@jobyard/queues/tickets'
+import type { Logger } from 'pino'
+import { DeliveryWindows } from './delivery-windows.ts'
+
+/** Positions that are looked at for one endpoint in one round, at most. */
+const pageLimit = 200
+/** Deliveries of one statement, and characters of their bodies, beyond a single endpoint's. */
+const maxDeliveries = 500
+const maxCharacters = 8 * 1_048_576
+/** Wait before the next round while endpoints have no room, in milliseconds. */
+const noRoomMs = 25
+
+export interface RelayOptions {
+  readonly sql: Database['sql']
+  readonly tickets: TicketSender
+  readonly log: Logger
+}
+
+/**
+ * Makes delivery jobs of events, for each endpoint at the pace at which it takes them. What decides is the cursor of the endpoint, so any
+ * number of processes may relay; one is enough.
+ */
+export class Relay {
+  readonly #options: RelayOptions
+  readonly #windows: DeliveryWindows
+
+  constructor(options: RelayOptions) {
+    this.#options = options
+    this.#windows = new DeliveryWindows(options.sql)
+  }
+
+  /** One round for all endpoints. @returns whether there is more to do, or the milliseconds after which there may be. */
+  async runOnce(): Promise<boolean | number> {
+    const behind = await findEndpointsBehind(this.#options.sql)
+    if (behind.length === 0) return false
+    await this.#windows.look(behind)
+    const pages = new Map<string, Promise<StreamPage>>()
+    let [more, waits] = [false, false]
+    for (const course of ['cursor', 'replay'] as const) {
+      const steps: Step[] = []
+      for (const endpoint of behind) {
+        const leg = legOf(endpoint, course, this.#windows.room(endpoint))
+        if (!leg) continue
+        const step = leg.room > 0 ? await this.#plan(endpoint, leg, pages) : undefined
+        if (step) steps.push(step)
+        if ((step?.to ?? leg.from) < leg.end) {
+          if (step && step.deliveries.length < leg.room) more = true
+          else waits = true
+        }
+      }
+      for (const chunk of inChunks(steps)) await this.#take(course, chunk)
+    }
+    return more || (waits && noRoomMs)
+  }
+
+  /** To be called when somebody else relays. */
+  rest(): void {
+    this.#windows.forget()
+  }
+
+  async #plan(endpoint: EndpointBehind, leg: Leg, pages: Map<string, Promise<StreamPage>>): Promise<Step | undefined> {
+    const { tenant, includeOutput } = endpoint
+    const limit = Math.min(isPicky(endpoint) ? pageLimit : leg.room, pageLimit, leg.end - leg.from)
+    const range = { after: leg.from, limit, tenant, outputLimit: includeOutput ? eventOutputLimit : 0 }
+    const key = JSON.stringify(range)
+    const reading = pages.get(key) ?? readStream(this.#options.sql, range)
+    pages.set(key, reading)
+    const { events, through } = await reading
+    const wanted = events.filter((event) => wants(endpoint, event))
+    const taken = wanted.slice(0, leg.room)
+    const to = wanted.length > taken.length ? (taken.at(-1)?.position ?? leg.from) : through
+    if (to === leg.from) return undefined
+    return {
+      endpointId: endpoint.id,
+      from: leg.from,
+      to,
+      deliveries: taken.map((event) => deliveryOf(event, endpoint)),
+    }
+  }
+
+  /** Takes steps together; if one of their deliveries cannot be stored, finds it and sets it aside. */
+  async #take(course: Course, steps: readonly Step[]): Promise<void> {
+    const { sql, tickets, log } = this.#options
+    try {
+      const jobs = await takeSteps(sql, course, steps, terms)
+      this.#windows.add(steps, new Set(jobs.map(({ id }) => id)))
+      await tickets.send(jobs)
+    } catch (error) {
+      if (!isRowError(error)) throw error
+      const halves = halve(steps)
+      if (halves) for (const half of halves) await this.#take(course, half)
+      else {
+        log.error({ err: error, steps }, 'An event cannot be delivered as it is, and is set aside')
+        await takeSteps(sql, course, steps.map(setAside(error)), terms)
+      }
+    }
+  }
+}
+
+const terms = {
+  type: contract.type,
+  queue: contract.queue,
+  maxAttempts: contract.retry.maxAttempts,
+  timeoutMs: contract.timeoutMs,
+}
+
+/** Where an endpoint is on one of its courses, where it would be at the end, and how many deliveries may be made on the way. */
+interface Leg {
+  readonly from: number
+  readonly end: number
+  readonly room: number
+}
+
+/**
+ * @param room deliveries that the endpoint may still take.
+ * @returns undefined when the endpoint is at the end.
+ */
+export function legOf(endpoint: EndpointBehind, course: Course, room: number): Leg | undefined {
+  const { cursor, head, replayCursor, replayUntil, replayPerSecond, failures } = endpoint
+  const allowed = failures >= failuresToOpen ? Math.min(room, 1) : room
+  if (course === 'cursor') {
+    const forReplay = replayCursor === null ? 0 : Math.floor(allowed / 2)
+    return cursor < head ? { from: cursor, end: head, room: allowed - forReplay } : undefined
+  }
+  if (replayCursor === null || replayUntil === null || replayPerSecond === null) return undefined
+  const due = Math.floor((Math.min(endpoint.sinceReplayMs, 1_000) / 1_000) * replayPerSecond)
+  return { from: replayCursor, end: replayUntil, room: Math.min(allowed, due) }
+}
+
+/** Whether an endpoint may want none of many events. */
+function isPicky({ events, jobTypes, tags }: EndpointBehind): boolean {
+  return events.length + jobTypes.length + tags.length > 0
+}
+
+function deliveryOf(event: StreamEvent, { id: endpointId, includeOutput }: EndpointBehind): NewDelivery {
+  const { id: eventId, type: eventType, position } = event
+  const input: DeliveryInput = { endpointId, eventId, position }
+  const delivery = { id: newId(), eventId, eventType, position }
+  try {
+    return { ...delivery, input: JSON.stringify({ ...input, body: eventJson(event, { includeOutput }) }) }
+  } catch (error) {
+    return { ...delivery, input: JSON.stringify(input), error: notDeliverable(error) }
+  }
+}
+
+/** The delivery fails at once, and is made of the event again when somebody redelivers it. */
+function setAside(error: unknown): (step: Step) => Step {
+  return (step) => ({
+    ...step,
+    deliveries: step.deliveries.map((delivery) => {
+      const { body: _, ...input } = JSON.parse(delivery.input) as DeliveryInput
+      return { ...delivery, input: JSON.stringify(input), error: notDeliverable(error) }
+    }),
+  })
+}
+
+function notDeliverable(error: unknown) {
+  return { reason: 'not_deliverable', message: error instanceof Error ? error.message : String(error) }
+}
+
+/** Puts steps together that are stored in one statement. */
+function inChunks(steps: readonly Step[]): Step[][] {
+  const chunks: Step[][] = []
+  let [deliveries, characters] = [Number.POSITIVE_INFINITY, 0]
+  for (const step of steps) {
+    const weight = step.deliveries.reduce((total, { input }) => total + input.length, 0)
+    if (deliveries + step.deliveries.length > maxDeliveries || characters + weight > maxCharacters) {
+      chunks.push([])
+      deliveries = characters = 0
+    }
+    chunks.at(-1)?.push(step)
+    deliveries += step.deliveries.length
+    characters += weight
+  }
+  return chunks
+}
+
+/** Cuts steps in two: those of some endpoints and those of others, or one step in the middle of its way. @returns undefined for a single delivery. */
+export function halve(steps: readonly Step[]): [Step[], Step[]] | undefined {
+  const [step] = steps
+  if (steps.length > 1) return [steps.slice(0, steps.length >> 1), steps.slice(steps.length >> 1)]
+  if (!step || step.deliveries.length < 2) return undefined
+  const middle = step.deliveries.length >> 1
+  const stop = step.deliveries[middle - 1]?.position ?? step.from
+  return [
+    [{ ...step, to: stop, deliveries: step.deliveries.slice(0, middle) }],
+    [{ ...step, from: stop, deliveries: step.deliveries.slice(middle) }],
+  ]
+}
