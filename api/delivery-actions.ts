@@ -5,7 +5,12 @@ import { getAttempts } from '@jobyard/db/jobs'
 import { isTerminal } from '@jobyard/db/statuses'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import type { RedeliverySubmission } from './endpoint-schemas.ts'
-import { viewDelivery, viewDeliveryWithAttempts, type DeliveryView, type DeliveryWithAttempts } from './endpoint-view.ts'
+import {
+  viewDelivery,
+  viewDeliveryWithAttempts,
+  type DeliveryView,
+  type DeliveryWithAttempts,
+} from './endpoint-view.ts'
 import { noSuchDelivery, Problem } from './problem.ts'
 
 /** Deliveries that one call makes again at most, and that one statement does. */
@@ -31,7 +36,10 @@ export class DeliveryActions {
 
   /** @throws Problem `not-found`. */
   async get(tenant: string, id: string): Promise<DeliveryWithAttempts> {
-    const [row, attempts] = await Promise.all([this.#read(tenant, id), isId(id) ? getAttempts(this.#sql, tenant, id) : []])
+    const [row, attempts] = await Promise.all([
+      this.#read(tenant, id),
+      isId(id) ? getAttempts(this.#sql, tenant, id) : [],
+    ])
     return viewDeliveryWithAttempts(row, attempts)
   }
 
@@ -44,7 +52,10 @@ export class DeliveryActions {
   async redeliver(tenant: string, id: string): Promise<string> {
     const row = await this.#read(tenant, id)
     if (!isTerminal(row.status))
-      throw new Problem('conflict', `The delivery has not ended: it is ${row.status}. It will be tried again by itself.`)
+      throw new Problem(
+        'conflict',
+        `The delivery has not ended: it is ${row.status}. It will be tried again by itself.`,
+      )
     const again = newId()
     const jobs = await redeliver(this.#sql, tenant, [{ of: id, id: again }])
     if (jobs.length === 0)
@@ -59,10 +70,9 @@ export class DeliveryActions {
     let looked = 0
     let before: string | undefined
     while (looked < maxRedeliveries) {
-      const page = await this.#page(tenant, { endpoint, status, before })
-      const wanted = page.filter(({ createdAt }) => createdAt.getTime() >= Date.parse(since))
-      deliveries += dryRun ? wanted.length : await this.#again(tenant, wanted)
-      if (wanted.length < pageSize) return { deliveries, complete: true }
+      const page = await this.#page(tenant, { endpoint, status, before, since: new Date(since) })
+      deliveries += dryRun ? page.length : await this.#again(tenant, page)
+      if (page.length < pageSize) return { deliveries, complete: true }
       looked += page.length
       before = page.at(-1)?.id
     }
@@ -76,7 +86,11 @@ export class DeliveryActions {
 
   async #again(tenant: string, rows: readonly DeliveryRow[]): Promise<number> {
     if (rows.length === 0) return 0
-    const jobs = await redeliver(this.#sql, tenant, rows.map(({ id }) => ({ of: id, id: newId() })))
+    const jobs = await redeliver(
+      this.#sql,
+      tenant,
+      rows.map(({ id }) => ({ of: id, id: newId() })),
+    )
     await this.#tickets.send(jobs)
     return jobs.length
   }

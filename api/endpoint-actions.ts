@@ -22,11 +22,7 @@ import { eventJson } from '@jobyard/queues/event-body'
 import type { SecretBox } from '@jobyard/queues/secret-box'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import { newWebhookSecret } from '@jobyard/queues/webhook-signature'
-import type {
-  EndpointChangesSubmission,
-  EndpointSubmission,
-  ReplaySubmission,
-} from './endpoint-schemas.ts'
+import type { EndpointChangesSubmission, EndpointSubmission, ReplaySubmission } from './endpoint-schemas.ts'
 import { viewEndpoint, type EndpointView } from './endpoint-view.ts'
 import { noSuchEndpoint, Problem } from './problem.ts'
 

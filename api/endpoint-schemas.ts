@@ -22,7 +22,11 @@ const endpointFields = {
     .max(2_048)
     .describe('https:// at port 443 or 8443 of a public address, or what OUTBOUND_ALLOW opens')
     .meta({ examples: ['https://example.com/hooks/jobyard'] }),
-  description: z.string().max(500).describe('For people').meta({ examples: ['Invoices'] }),
+  description: z
+    .string()
+    .max(500)
+    .describe('For people')
+    .meta({ examples: ['Invoices'] }),
   events: z
     .array(z.enum(eventTypes))
     .min(1)
@@ -112,7 +116,10 @@ export const endpointSchema = z.object({
   updatedAt: z.string(),
 })
 export const endpointWithSecretSchema = endpointSchema.extend({
-  secret: z.string().describe('What signs: shown now and never again').meta({ examples: ['whsec_…'] }),
+  secret: z
+    .string()
+    .describe('What signs: shown now and never again')
+    .meta({ examples: ['whsec_…'] }),
 })
 export const replayAnswerSchema = z.object({
   endpoint: endpointSchema,

@@ -3,7 +3,12 @@ import type { EndpointRow } from '@jobyard/db/endpoints'
 import type { AttemptRow } from '@jobyard/db/jobs'
 import type { SecretBox } from '@jobyard/queues/secret-box'
 import { z } from 'zod'
-import type { deliveryAttemptSchema, deliverySchema, deliveryWithAttemptsSchema, endpointSchema } from './endpoint-schemas.ts'
+import type {
+  deliveryAttemptSchema,
+  deliverySchema,
+  deliveryWithAttemptsSchema,
+  endpointSchema,
+} from './endpoint-schemas.ts'
 import { instants } from './instants.ts'
 import { viewAttempt } from './job-view.ts'
 

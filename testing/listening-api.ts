@@ -11,6 +11,7 @@ import { openRecord } from './record.ts'
 
 export type ListeningApiOptions = Pick<
   AppDependencies,
+  | 'outboundAllow'
   'streamLimits' | 'eventStreamLimits' | 'bodyTimeoutMs' | 'recordTimeoutMs'
 >
 

@@ -30,7 +30,10 @@ export const deliveryRoutes: FastifyPluginAsyncZod<{ deliveries: DeliveryActions
         operationId: 'listDeliveries',
         summary: 'List deliveries, newest first',
         querystring: deliveriesQuery,
-        response: { 200: z.object({ items: z.array(deliverySchema), nextCursor: z.string().optional() }), 422: problem },
+        response: {
+          200: z.object({ items: z.array(deliverySchema), nextCursor: z.string().optional() }),
+          422: problem,
+        },
       },
     },
     async (request) => {
@@ -83,7 +86,8 @@ export const deliveryRoutes: FastifyPluginAsyncZod<{ deliveries: DeliveryActions
         tags,
         operationId: 'redeliverMany',
         summary: 'Make many deliveries again',
-        description: 'Up to 5,000 that fit, newest first. `dryRun` counts them. Those of endpoints that are disabled are left out.',
+        description:
+          'Up to 5,000 that fit, newest first. `dryRun` counts them. Those of endpoints that are disabled are left out.',
         body: redeliverySchema,
         response: { 200: redeliveryAnswerSchema, 202: redeliveryAnswerSchema, 422: problem },
       },

@@ -64,7 +64,10 @@ export const endpointRoutes: FastifyPluginAsyncZod<EndpointRoutesOptions> = asyn
         operationId: 'listEndpoints',
         summary: 'List endpoints, newest first',
         querystring: pageQuery,
-        response: { 200: z.object({ items: z.array(endpointSchema), nextCursor: z.string().optional() }), 422: problem },
+        response: {
+          200: z.object({ items: z.array(endpointSchema), nextCursor: z.string().optional() }),
+          422: problem,
+        },
       },
     },
     async (request) => {
@@ -97,7 +100,8 @@ export const endpointRoutes: FastifyPluginAsyncZod<EndpointRoutesOptions> = asyn
         tags,
         operationId: 'changeEndpoint',
         summary: 'Change an endpoint',
-        description: 'What is absent stays. `headers` replaces all of them. Deliveries under way go to the new URL from their next attempt.',
+        description:
+          'What is absent stays. `headers` replaces all of them. Deliveries under way go to the new URL from their next attempt.',
         params,
         body: endpointChangesSchema,
         response: { 200: endpointSchema, 404: problem, 422: problem },
@@ -133,7 +137,8 @@ export const endpointRoutes: FastifyPluginAsyncZod<EndpointRoutesOptions> = asyn
         tags,
         operationId: 'rotateEndpointSecret',
         summary: 'Give an endpoint a new secret',
-        description: 'Until `previousSecretUntil` each delivery carries the signatures of both. The one before the old one is void at once.',
+        description:
+          'Until `previousSecretUntil` each delivery carries the signatures of both. The one before the old one is void at once.',
         params,
         body: rotationSchema.nullish(),
         response: { 200: endpointWithSecretSchema, 404: problem, 422: problem },
@@ -172,7 +177,12 @@ export const endpointRoutes: FastifyPluginAsyncZod<EndpointRoutesOptions> = asyn
       'Send to an endpoint again',
       'From now on; what it has missed is for `/replay`. Forgets its failures, so that one which is enabled and paused is tried at once.',
     ],
-    ['disable', false, 'Send nothing more to an endpoint', 'Its deliveries that have not ended fail with their next attempt.'],
+    [
+      'disable',
+      false,
+      'Send nothing more to an endpoint',
+      'Its deliveries that have not ended fail with their next attempt.',
+    ],
   ] as const) {
     app.post(
       `/v1/endpoints/:id/${verb}`,

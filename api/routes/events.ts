@@ -89,6 +89,9 @@ export const eventRoutes: FastifyPluginAsyncZod<EventRoutesOptions> = async (app
     errorHandler: (_error, socket) => socket.terminate(),
   })
   app.decorateRequest('openedStream', null)
+  app.addHook('onResponse', async ({ raw }) => {
+    if (asksForWebSocket(raw)) raw.socket.destroy() // it was refused, and nobody else looks after its connection any more
+  })
 
   const open = async (request: FastifyRequest, query: z.output<typeof streamQuery>, jobId?: string) => {
     const place = streams.takePlace(request.keyId)

@@ -1,4 +1,5 @@
 import type { Sql } from '@jobyard/db/connect'
+import { placedChannel } from '@jobyard/db/sequence'
 import { readStream, type StreamPage, type StreamRange } from '@jobyard/db/stream'
 import type { Circuit } from '@jobyard/queues/circuit'
 import { withDeadline } from '@jobyard/queues/deadline'
@@ -63,6 +64,7 @@ export class EventStreams {
   readonly #open = new Set<StreamReader>()
   readonly #placesOfKey = new Map<string, number>()
   readonly #logTrouble: (error: unknown) => void
+  #listening: Promise<unknown> | undefined
   #places = 0
   #closed = false
 
@@ -73,6 +75,7 @@ export class EventStreams {
     this.#hub = new StreamHub({
       readPage: (after) => this.#read({ after, limit: pageSize }),
       pollMs: this.#limits.pollMs,
+      onFirst: () => this.#listen(),
     })
   }
 
@@ -118,11 +121,6 @@ export class EventStreams {
     if (this.#closed) reader.end('draining')
   }
 
-  /** There may be something new in the stream. */
-  wake(): void {
-    this.#hub.wake()
-  }
-
   /** Ends every stream, and those that are opened from now on: the process drains. */
   close(): void {
     this.#closed = true
@@ -134,6 +132,11 @@ export class EventStreams {
     const ofKey = (this.#placesOfKey.get(key) ?? 0) + more
     if (ofKey > 0) this.#placesOfKey.set(key, ofKey)
     else this.#placesOfKey.delete(key)
+  }
+
+  /** The driver listens anew by itself whenever it has lost the connection. Whatever goes wrong, there is a look every second. */
+  #listen(): void {
+    this.#listening ??= this.#options.sql.listen(placedChannel, () => this.#hub.wake()).catch(() => undefined)
   }
 
   async #read(range: StreamRange): Promise<StreamPage | undefined> {

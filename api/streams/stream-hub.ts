@@ -6,8 +6,8 @@ export interface StreamHubOptions {
   readonly readPage: (after: number) => Promise<StreamPage | undefined>
   /** Longest time between two looks, in milliseconds. */
   readonly pollMs: number
-  /** Told once the first reader comes: from now on {@link StreamHub.wake} is worth calling. */
-  readonly onFirst?: () => void
+  /** Called when the first reader comes: from now on {@link StreamHub.wake} is worth calling. */
+  readonly onFirst: () => void
 }
 
 /** Events that are kept for those who have nearly caught up: else none would, while pages come faster than it reads them. */
@@ -57,7 +57,7 @@ export class StreamHub implements LiveEvents {
     this.#isReading = true
     this.#through = this.#recentAfter = position
     this.#recent = []
-    this.#options.onFirst?.()
+    this.#options.onFirst()
     queueMicrotask(() => void this.#readOn())
   }
 
