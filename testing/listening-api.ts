@@ -11,8 +11,7 @@ import { openRecord } from './record.ts'
 
 export type ListeningApiOptions = Pick<
   AppDependencies,
-  | 'outboundAllow'
-  'streamLimits' | 'eventStreamLimits' | 'bodyTimeoutMs' | 'recordTimeoutMs'
+  'outboundAllow' | 'streamLimits' | 'eventStreamLimits' | 'bodyTimeoutMs' | 'recordTimeoutMs'
 >
 
 /** An API on a port of its own, without workers. */
