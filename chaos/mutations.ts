@@ -82,8 +82,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'cancelled jobs are not listed as ended',
     file: 'db/endings.ts',
-    find: `array_agg(id), count(*) from changed where finished_at is not null`,
-    replace: `array_agg(id), count(*) from changed where finished_at is not null and status <> 'cancelled'`,
+    find: `from changed where finished_at is not null group by`,
+    replace: `from changed where finished_at is not null and status <> 'cancelled' group by`,
     caughtBy: 'sequences',
     invariant: 'a job that ended is listed in one ending, and no other job in any',
   },

@@ -131,7 +131,7 @@ async function transactionFaults({ sql }: Database): Promise<string[]> {
 
 async function strayEvents({ sql }: Database): Promise<string[]> {
   const [row] = await sql<{ events: number; ended: number }[]>`
-    select (select count(*)::int from outbox) as events,
+    select (select count(*)::int from outbox where data is null) as events,
       (select count(*)::int from jobs where finished_at is not null and not internal) as ended`
   return row && row.events > row.ended ? [`${row.ended} jobs have ended, and there are ${row.events} events`] : []
 }

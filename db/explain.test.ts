@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newJob, openRecord, type TestRecord } from '../testing/record.ts'
+import { findInFlight } from './behind.ts'
 import { claimJobs, findSuspect } from './claim.ts'
 import { connect, type Database, type Sql } from './connect.ts'
 import { newId } from './ids.ts'
@@ -11,7 +12,9 @@ import { reportProgress } from './progress.ts'
 import { promoteDue, promoteJob } from './promote.ts'
 import { countQueues } from './queue-rows.ts'
 import { handBack, requeueOrphans } from './requeue.ts'
+import { lockSequence, placeEvents } from './sequence.ts'
 import { settleAttempts } from './settle.ts'
+import { readJobEvents, readStream } from './stream.ts'
 import { findLeftOut, findProbeTargets, sweepLost } from './sweep.ts'
 import { readOwnedRuns } from './worker-rows.ts'
 
@@ -98,6 +101,16 @@ const statements: [string, (sql: Sql) => Promise<unknown>][] = [
   ['promoting one', (sql) => promoteJob(sql, 'default', newId())],
   ['reading a job', (sql) => getJob(sql, 'default', newId())],
   ['looking for finished jobs', (sql) => findFinished(sql, [newId()])],
+  [
+    'giving events their places',
+    async (sql) => {
+      await lockSequence(sql)
+      await placeEvents(sql)
+    },
+  ],
+  ['reading the stream', (sql) => readStream(sql, { after: 2_000, limit: 40 })],
+  ['reading the events of a job', (sql) => readJobEvents(sql, 'default', newId())],
+  ['looking for what is in flight', (sql) => findInFlight(sql, [newId()])],
 ]
 
 /** The statement must find its rows through an index, and look at hardly any others. */

@@ -11,6 +11,7 @@ import { echo } from '@jobyard/workers/handlers/echo'
 import { startWorkers, type Workers } from '@jobyard/workers/supervisor'
 import { pino } from 'pino'
 import { describe, inject } from 'vitest'
+import { secretOfTests } from './endpoints.ts'
 import { createDatabase } from './postgres.ts'
 import { startTestRedis, type TestRedis } from './redis.ts'
 
@@ -23,7 +24,6 @@ export function describeOnBothCarriers(name: string, tests: (kind: CarrierKind) 
 }
 
 export const adminKey = 'a-key-for-tests-of-32-characters!'
-const secretOfTests = 'secret-of-tests'
 
 export interface PlatformOptions {
   readonly handlers?: readonly Handler[]

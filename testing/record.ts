@@ -4,6 +4,7 @@ import { newId } from '@jobyard/db/ids'
 import { insertJobs, type NewJob } from '@jobyard/db/intake'
 import type { JobRow } from '@jobyard/db/jobs'
 import { ensureQueues } from '@jobyard/db/queue-rows'
+import { lockSequence, placeEvents } from '@jobyard/db/sequence'
 import type { TerminalStatus } from '@jobyard/db/statuses'
 import { insertWorker } from '@jobyard/db/worker-rows'
 import { inject } from 'vitest'
@@ -29,6 +30,8 @@ export interface TestRecord {
   suspect(id: string): Promise<void>
   /** Makes a queued job look as if it had ended so long ago. */
   end(id: string, status: TerminalStatus, secondsAgo: number): Promise<void>
+  /** Gives all events their places in the stream. Nobody else may do so meanwhile. */
+  place(): Promise<void>
   close(): Promise<void>
 }
 
@@ -92,6 +95,12 @@ export async function openRecord(): Promise<TestRecord> {
           where id = ${id} returning id, tenant, queue, status, finished_at, internal
         ), ${endings(sql)} select`
       await sql`update endings set ended_at = ended_at - ${secondsAgo} * interval '1 second' where ${id} = any(job_ids)`
+    },
+    place: async () => {
+      const sequencer = connect(database.url, { applicationName: 'sequencer of a test', max: 1 })
+      await lockSequence(sequencer.sql)
+      while ((await placeEvents(sequencer.sql)).rows > 0);
+      await sequencer.close()
     },
     close: async () => {
       await db.close()

@@ -1,6 +1,7 @@
 import { findInFlight, recallInFlight } from '@jobyard/db/behind'
 import type { Sql } from '@jobyard/db/connect'
 import type { Step } from '@jobyard/db/deliveries'
+import { failuresToOpen } from '@jobyard/db/endpoint-health'
 import type { EndpointRow } from '@jobyard/db/endpoints'
 
 /** Deliveries that are looked at to recall which are in flight, as a multiple of those that may be. */
@@ -33,9 +34,10 @@ export class DeliveryWindows {
     }
   }
 
-  /** @returns how many deliveries may be made to an endpoint. */
-  room({ id, maxInFlight }: EndpointRow): number {
-    return Math.max(maxInFlight - (this.#inFlight.get(id)?.size ?? 0), 0)
+  /** @returns how many deliveries may be made to an endpoint: one at a time while its circuit is tried. */
+  room({ id, maxInFlight, failures }: EndpointRow): number {
+    const limit = failures >= failuresToOpen ? 1 : maxInFlight
+    return Math.max(limit - (this.#inFlight.get(id)?.size ?? 0), 0)
   }
 
   /** Forgets everything, for when somebody else relays. */

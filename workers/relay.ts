@@ -1,7 +1,6 @@
 import { findEndpointsBehind, type EndpointBehind } from '@jobyard/db/behind'
 import { isRowError, type Database } from '@jobyard/db/connect'
 import { takeSteps, type Course, type NewDelivery, type Step } from '@jobyard/db/deliveries'
-import { failuresToOpen } from '@jobyard/db/endpoint-health'
 import { newId } from '@jobyard/db/ids'
 import { readStream, type StreamEvent, type StreamPage } from '@jobyard/db/stream'
 import { wants } from '@jobyard/db/subscription'
@@ -125,15 +124,14 @@ interface Leg {
  * @returns undefined when the endpoint is at the end.
  */
 export function legOf(endpoint: EndpointBehind, course: Course, room: number): Leg | undefined {
-  const { cursor, head, replayCursor, replayUntil, replayPerSecond, failures } = endpoint
-  const allowed = failures >= failuresToOpen ? Math.min(room, 1) : room
+  const { cursor, head, replayCursor, replayUntil, replayPerSecond } = endpoint
   if (course === 'cursor') {
-    const forReplay = replayCursor === null ? 0 : Math.floor(allowed / 2)
-    return cursor < head ? { from: cursor, end: head, room: allowed - forReplay } : undefined
+    const forReplay = replayCursor === null ? 0 : Math.floor(room / 2)
+    return cursor < head ? { from: cursor, end: head, room: room - forReplay } : undefined
   }
   if (replayCursor === null || replayUntil === null || replayPerSecond === null) return undefined
   const due = Math.floor((Math.min(endpoint.sinceReplayMs, 1_000) / 1_000) * replayPerSecond)
-  return { from: replayCursor, end: replayUntil, room: Math.min(allowed, due) }
+  return { from: replayCursor, end: replayUntil, room: Math.min(room, due) }
 }
 
 /** Whether an endpoint may want none of many events. */

@@ -35,7 +35,7 @@ beforeAll(async () => {
   carrier = openCarrier({ databaseUrl: record.url, onError: () => {} })
   tickets = new TicketSender(carrier, { contracts: [], onLost: () => {} })
 })
-beforeEach(() => record.sql`truncate jobs, workers, arrivals, claims, endings`)
+beforeEach(() => record.sql`truncate jobs, workers, arrivals, claims, endings, endpoints, deliveries, outbox`)
 afterAll(async () => {
   await carrier.close()
   await record.close()
@@ -436,6 +436,7 @@ describe('The pruner', () => {
     await record.end(young, 'completed', 0)
     await record.end(failed, 'failed', 60)
     await record.sql`update jobs set created_at = created_at - interval '10 years'`
+    await record.place()
     await record.sql`insert into attempts (job_id, epoch, tenant, attempt, outcome, started_at, finished_at) values (${old}, 1, 't', 1, 'failed', now(), now())`
     expect(await new Pruner(record.sql, retention, clock).runOnce()).toBe(false)
     const left = await record.sql<{ id: string }[]>`select id from jobs`
@@ -458,6 +459,7 @@ describe('The pruner', () => {
   it('deletes nothing while the clock of Postgres is not to be believed', async () => {
     const id = await record.addJob()
     await record.end(id, 'completed', 60)
+    await record.place()
     let aheadMs = 365 * 86_400_000
     const steady = new SteadyClock({ read: async () => (await readClock(record.sql)) + aheadMs, log })
     const pruner = new Pruner(record.sql, retention, steady)
@@ -478,8 +480,9 @@ describe('The pruner', () => {
         from jobs, generate_series(1, 1500)
         returning id, queue, tenant, status, finished_at
       )
-      insert into endings (queue, tenant, status, ended_at, job_ids, jobs)
-      select queue, tenant, status, finished_at, array[id], 1 from copies`
+      insert into endings (queue, tenant, status, ended_at, job_ids, jobs, events)
+      select queue, tenant, status, finished_at, array[id], 1, 1 from copies`
+    await record.place()
     const pruner = new Pruner(record.sql, retention, clock)
     expect([await pruner.runOnce(), await pruner.runOnce()]).toEqual([true, false])
     expect(await record.sql`select from jobs`).toHaveLength(0)

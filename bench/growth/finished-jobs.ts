@@ -140,10 +140,11 @@ async function copyPattern(sql: Sql, jobs: number, from: number, until: number):
     ), event as (
       insert into outbox (${event.names}) select ${event.values} from made, pattern_of_outbox as pattern
     )
-    insert into endings (queue, tenant, status, ended_at, job_ids, jobs)
-    select queue, tenant, status, max(moment) + interval '20 ms', array_agg(made.id order by n), count(*)
+    insert into endings (queue, tenant, status, ended_at, job_ids, jobs, events, position)
+    select queue, tenant, status, max(moment) + interval '20 ms', array_agg(made.id order by n), count(*), count(*), max(n) + 1
     from made, pattern_of_endings as pattern
     group by queue, tenant, status, n / ${jobsPerEnding}`)
+  await sql`update stream set head = ${until}`
 }
 
 /** @returns the columns of a table and what they get, the pattern's value where a copy has none of its own. */

@@ -16,6 +16,15 @@ const statements: readonly (readonly [RegExp, string])[] = [
   [/^select (1|pg_current_xact_id\(\))$/, 'ping'],
   [/pg_catalog\.pg_type/, 'read-types'],
   [/insert into effects/, 'effect'],
+  // db/sequence.ts, behind.ts, deliveries.ts
+  [/pg_try_advisory_lock/, 'lock-sequence'],
+  [/pg_advisory_unlock/, 'unlock-sequence'],
+  [/update stream s set head/, 'place-events'],
+  [/pg_notify/, 'notify'],
+  [/^listen /i, 'listen'],
+  [/as since_replay_ms/, 'find-behind'],
+  [/status in \('queued', 'running'\)/, 'find-in-flight'],
+  [/from endpoints e join step/, 'take-steps'],
   // db/intake.ts, jobs.ts, cancel.ts, queue-rows.ts
   [/insert into jobs \(/, 'intake'],
   [/idempotency_keys k using/, 'read-keys'],

@@ -68,7 +68,10 @@ export const invariants: readonly Invariant[] = [
       select 'an ending lists ' || member.id || ', which is gone' from endings e cross join unnest(e.job_ids) as member (id)
       where e.queue is not null and not exists (select from jobs j where j.id = member.id)
       union all
-      select 'an ending counts ' || jobs || ' of ' || cardinality(job_ids) from endings where jobs <> cardinality(job_ids)`,
+      select 'an ending counts ' || jobs || ' of ' || cardinality(job_ids) from endings where jobs <> cardinality(job_ids)
+      union all
+      select 'an ending counts ' || e.events || ' events, and lists ' || j.id from endings e join jobs j on j.id = any(e.job_ids)
+      where e.events <> case when j.internal then 0 else e.jobs end`,
   },
   {
     name: 'a queued job is listed in one arrival since then',

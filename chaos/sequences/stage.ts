@@ -1,6 +1,7 @@
 import { JobActions } from '@jobyard/api/job-actions'
 import { connect, type Database } from '@jobyard/db/connect'
 import { ensureQueues } from '@jobyard/db/queue-rows'
+import { lockSequence, placeEvents } from '@jobyard/db/sequence'
 import { createCatalogue } from '@jobyard/queues/catalogue'
 import { defineJob, type Contract } from '@jobyard/queues/define-job'
 import { Circuit } from '@jobyard/queues/circuit'
@@ -24,6 +25,8 @@ export interface Stage {
   readonly bag: Bag
   readonly tickets: TicketSender
   readonly actions: JobActions
+  /** Gives events their places, without which nothing is pruned. */
+  place(): Promise<void>
   close(): Promise<void>
 }
 
@@ -51,6 +54,8 @@ export const batched: Contract = defineJob({
  */
 export async function openStage(databaseUrl: string): Promise<Stage> {
   const db = connect(databaseUrl, { applicationName: 'jobyard-sequences', max: 8, maxTransactions: 4 })
+  const sequencer = connect(databaseUrl, { applicationName: 'jobyard-sequences', max: 1 })
+  await lockSequence(sequencer.sql)
   const bag = new Bag()
   const carrier = carrierOf(bag)
   const tickets = new TicketSender(carrier, { contracts: [batched], onLost: () => {} })
@@ -63,7 +68,10 @@ export async function openStage(databaseUrl: string): Promise<Stage> {
     bag,
     tickets,
     actions: new JobActions({ db, carrier, intake, tickets, catalogue: createCatalogue([]) }),
-    close: () => db.close(),
+    place: async () => void (await placeEvents(sequencer.sql)),
+    close: async () => {
+      await Promise.all([db.close(), sequencer.close()])
+    },
   }
 }
 

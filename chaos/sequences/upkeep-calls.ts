@@ -200,7 +200,7 @@ export function collect({ stage }: World): Operation {
 }
 
 /**
- * The pruner deletes what has ended long ago.
+ * The pruner deletes what has ended long ago, after its events got their places.
  *
  * @param jobMinutes age from which on jobs go.
  * @param eventMinutes the same of their events.
@@ -210,6 +210,7 @@ export function prune({ stage }: World, jobMinutes: number, eventMinutes: number
     label: 'pruner',
     send: async () => {
       const ages = { jobMs: msOf(jobMinutes), eventMs: msOf(eventMinutes) }
+      await stage.place()
       for (const status of terminalStatuses) {
         await pruneJobs(stage.db.sql, queue, status, ages)
         await pruneEvents(stage.db.sql, status, ages.eventMs)
