@@ -23,7 +23,7 @@ import { keyMatcher, registerAuth } from './plugins/auth.ts'
 import { BodyDeadline } from './plugins/body-deadline.ts'
 import { registerErrors } from './plugins/errors.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
-import { boundRecordRoutes } from './plugins/record-bounds.ts'
+import { boundRecordRoutes, withinRecordBounds } from './plugins/record-bounds.ts'
 import { batchRoutes } from './routes/batch.ts'
 import { boardRoutes } from './routes/board.ts'
 import { deliveryRoutes } from './routes/deliveries.ts'
@@ -111,7 +111,11 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   await app.register(jobRoutes, { actions, finished, orm: db.orm, cursors })
   await app.register(endpointRoutes, { endpoints, deliveries, cursors })
   await app.register(deliveryRoutes, { deliveries, cursors })
-  await app.register(eventRoutes, { sql: db.sql, streams: events })
+  await app.register(eventRoutes, {
+    sql: db.sql,
+    streams: events,
+    bounded: withinRecordBounds({ circuit, deadlineMs }),
+  })
   await app.register(batchRoutes, { items, streams, bodyDeadline })
   await app.register(jobTypeRoutes, { catalogue })
   await app.register(queueRoutes, { sql: db.sql, actions })

@@ -2,10 +2,10 @@ import type { IncomingMessage } from 'node:http'
 import websocket, { type WebSocket } from '@fastify/websocket'
 import type { Sql } from '@jobyard/db/connect'
 import { optInEvents, platformEvents, usualEvents } from '@jobyard/db/subscription'
-import { withDeadline } from '@jobyard/queues/deadline'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
+import type { withinRecordBounds } from '../plugins/record-bounds.ts'
 import { problemSchema } from '../schemas.ts'
 import type { EventStreams, OpenedStream } from '../streams/event-streams.ts'
 import type { StreamFilter } from '../streams/filter.ts'
@@ -22,10 +22,10 @@ declare module 'fastify' {
 export interface EventRoutesOptions {
   readonly sql: Sql
   readonly streams: EventStreams
+  /** Bounds the time in which a stream is opened. */
+  readonly bounded: ReturnType<typeof withinRecordBounds>
 }
 
-/** Time that finding the beginning of a stream may take, in milliseconds. */
-const openWithinMs = 5_000
 /** Bytes of a message that a client may send over a WebSocket, where it has nothing to say. */
 const maxPayload = 1_024
 
@@ -82,7 +82,7 @@ const howItWorks =
   'key travels in `Authorization` there too, which browsers cannot set on a WebSocket: let your own server read the stream for them.'
 
 /** Following what happens, as server-sent events and over WebSocket. */
-export const eventRoutes: FastifyPluginAsyncZod<EventRoutesOptions> = async (app, { sql, streams }) => {
+export const eventRoutes: FastifyPluginAsyncZod<EventRoutesOptions> = async (app, { sql, streams, bounded }) => {
   await app.register(websocket, {
     options: { maxPayload, perMessageDeflate: false },
     preClose: (done) => done(),
@@ -99,7 +99,7 @@ export const eventRoutes: FastifyPluginAsyncZod<EventRoutesOptions> = async (app
     try {
       const filter = filterOf(request.tenant, query, jobId)
       const lastEventId = request.headers['last-event-id']?.toString() ?? query.lastEventId
-      const beginning = await withDeadline(findBeginning(sql, filter, lastEventId), openWithinMs, 'Opening a stream')
+      const beginning = await bounded(() => findBeginning(sql, filter, lastEventId))
       request.openedStream = beginning ? { filter, beginning, place } : null
       if (!beginning) place.release()
     } catch (error) {

@@ -31,7 +31,7 @@ export interface EventStreamsOptions {
 /** Place for one stream, until it is given back. */
 export interface StreamPlace {
   /** Gives the place back; may be called again. */
-  release(): void
+  readonly release: () => void
 }
 
 /** A stream that a client may follow. */
@@ -64,7 +64,7 @@ export class EventStreams {
   readonly #open = new Set<StreamReader>()
   readonly #placesOfKey = new Map<string, number>()
   readonly #logTrouble: (error: unknown) => void
-  #listening: Promise<unknown> | undefined
+  #isListening = false
   #places = 0
   #closed = false
 
@@ -136,7 +136,9 @@ export class EventStreams {
 
   /** The driver listens anew by itself whenever it has lost the connection. Whatever goes wrong, there is a look every second. */
   #listen(): void {
-    this.#listening ??= this.#options.sql.listen(placedChannel, () => this.#hub.wake()).catch(() => undefined)
+    if (this.#isListening) return
+    this.#isListening = true
+    this.#options.sql.listen(placedChannel, () => this.#hub.wake()).catch(() => undefined)
   }
 
   async #read(range: StreamRange): Promise<StreamPage | undefined> {
