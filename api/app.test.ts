@@ -319,7 +319,7 @@ describe('Steering', () => {
 
   it('knows its queues', async () => {
     const { body } = await call('GET', '/v1/queues')
-    expect(body.items.map(({ name }: { name: string }) => name)).toEqual(['default', 'scripted'])
+    expect(body.items.map(({ name }: { name: string }) => name)).toEqual(['default', 'scripted', 'webhooks'])
     expectProblem(await call('GET', '/v1/queues/none'), 404, 'not-found', /v1\/queues/)
     expectProblem(await call('POST', '/v1/queues/none/pause'), 404, 'not-found', /v1\/queues/)
   })

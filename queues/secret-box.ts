@@ -35,7 +35,8 @@ export class SecretBox {
     if (!sealed.startsWith(version)) throw unreadable()
     const bytes = Buffer.from(sealed.slice(version.length), 'base64url')
     try {
-      const decipher = createDecipheriv('aes-256-gcm', this.#key, bytes.subarray(0, nonceBytes))
+      const nonce = bytes.subarray(0, nonceBytes)
+      const decipher = createDecipheriv('aes-256-gcm', this.#key, nonce, { authTagLength: tagBytes })
         .setAAD(Buffer.from(owner))
         .setAuthTag(bytes.subarray(-tagBytes))
       const text = Buffer.concat([decipher.update(bytes.subarray(nonceBytes, -tagBytes)), decipher.final()])

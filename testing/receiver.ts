@@ -1,47 +1,43 @@
+import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { onTestFinished } from 'vitest'
 
-/** A request that a receiver of webhooks got. */
-export interface ReceivedWebhook {
+/** A request as it came. */
+export interface Received {
   readonly headers: IncomingHttpHeaders
   readonly body: string
 }
 
-/** A receiver of webhooks that remembers what it got. */
+/** A receiver of webhooks on this machine. */
 export interface Receiver {
   readonly url: string
-  /** `host:port`, as OUTBOUND_ALLOW wants it. */
+  /** `host:port`, for an allow list. */
   readonly host: string
-  readonly received: ReceivedWebhook[]
-  /** Answers from now on with this. */
-  answerWith(status: number, body?: string): void
-  close(): Promise<void>
+  readonly received: Received[]
+  /** Answers from now on: a status and headers, or whatever the function does. */
+  answer: { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string } | Answerer
 }
 
-/** Starts a receiver that answers 200 until it is told otherwise. */
+type Answerer = (request: IncomingMessage, response: ServerResponse) => void
+
+/** Starts a receiver that answers 200; it ends with the test. */
 export async function startReceiver(): Promise<Receiver> {
-  const received: ReceivedWebhook[] = []
-  let [status, answer] = [200, 'thank you']
-  const take = async (request: IncomingMessage, response: ServerResponse) => {
-    received.push({ headers: request.headers, body: await text(request) })
-    response.writeHead(status).end(answer)
-  }
-  const server = createServer((request, response) => void take(request, response))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const server = createServer((request, response) => void receive(request, response))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    server.close()
+    server.closeAllConnections()
+  })
   const host = `127.0.0.1:${(server.address() as AddressInfo).port}`
-  return {
-    url: `http://${host}/hook`,
-    host,
-    received,
-    answerWith: (nextStatus, nextAnswer = '') => {
-      status = nextStatus
-      answer = nextAnswer
-    },
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      }),
+  const receiver: Receiver = { url: `http://${host}/hook`, host, received: [], answer: { status: 200 } }
+  const receive = async (request: IncomingMessage, response: ServerResponse) => {
+    receiver.received.push({ headers: request.headers, body: await text(request) })
+    const { answer } = receiver
+    if (typeof answer === 'function') answer(request, response)
+    else response.writeHead(answer.status, answer.headers).end(answer.body)
   }
+  return receiver
 }

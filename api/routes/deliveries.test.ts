@@ -1,29 +1,25 @@
 import { newId } from '@jobyard/db/ids'
 import { Webhook } from 'standardwebhooks'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { startPlatform, type Platform } from '../../testing/platform.ts'
-import { startReceiver, type ReceivedWebhook, type Receiver } from '../../testing/receiver.ts'
+import { startReceiver, type Received, type Receiver } from '../../testing/receiver.ts'
 
 let receiver: Receiver
 let platform: Platform
 beforeAll(async () => {
+  platform = await startPlatform('postgres', { outboundAllow: '127.0.0.1' })
+})
+beforeEach(async () => {
   receiver = await startReceiver()
-  platform = await startPlatform('postgres', { outboundAllow: receiver.host })
+  receiver.answer = { status: 200, body: 'thank you' }
 })
-afterEach(async () => {
-  receiver.answerWith(200, 'thank you')
-  receiver.received.length = 0
-  await platform.db.sql`delete from endpoints`
-})
-afterAll(async () => {
-  await platform.stop()
-  await receiver.close()
-})
+afterEach(() => platform.db.sql`delete from endpoints`)
+afterAll(() => platform.stop())
 const call: Platform['call'] = (...args) => platform.call(...args)
 const create = async (more: object = {}) => (await call('POST', '/v1/endpoints', { url: receiver.url, ...more })).body
 const read = async (id: string) => (await call('GET', `/v1/deliveries/${id}`)).body
 const list = async (query: string) => (await call('GET', `/v1/deliveries?${query}`)).body.items
-const verify = (secret: string, { headers, body }: ReceivedWebhook) =>
+const verify = (secret: string, { headers, body }: Received) =>
   new Webhook(secret).verify(body, headers as Record<string, string>)
 
 async function deliveredOf(endpoint: string, eventId: string): Promise<any> {
@@ -65,7 +61,7 @@ describe('A test event', () => {
   })
 
   it('that fails shows status and answer, and is tried again', async () => {
-    receiver.answerWith(500, 'no, sorry')
+    receiver.answer = { status: 500, body: 'no, sorry' }
     const { id } = await create()
     const { body } = await call('POST', `/v1/endpoints/${id}/test`)
     await expect.poll(async () => (await read(body.id)).attempts.length).toBe(1)
@@ -135,12 +131,12 @@ describe('Redelivering', () => {
   })
 
   it('is refused while the delivery goes on, or its endpoint takes nothing', async () => {
-    receiver.answerWith(503)
+    receiver.answer = { status: 503 }
     const { id } = await create()
     const { body } = await call('POST', `/v1/endpoints/${id}/test`)
     const going = await call('POST', `/v1/deliveries/${body.id}/redeliver`)
     expect([going.status, going.body.detail]).toEqual([409, expect.stringContaining('has not ended')])
-    receiver.answerWith(200)
+    receiver.answer = { status: 200 }
     const job = await platform.run('echo', { value: 1 })
     const delivery = await deliveredOf(id, job.id)
     await call('POST', `/v1/endpoints/${id}/disable`)
@@ -149,7 +145,7 @@ describe('Redelivering', () => {
   })
 
   it('of many counts first, and then sends those that fit', async () => {
-    receiver.answerWith(410)
+    receiver.answer = { status: 410 }
     const since = new Date(Date.now() - 1_000).toISOString()
     const { id } = await create()
     const { body } = await call('POST', `/v1/endpoints/${id}/test`)
@@ -159,7 +155,7 @@ describe('Redelivering', () => {
     const many = (more: object) => call('POST', '/v1/deliveries/redeliver', { ...wanted, ...more })
     expect(await many({ dryRun: true })).toMatchObject({ status: 200, body: { deliveries: 1, complete: true } })
     expect((await many({})).body).toEqual({ deliveries: 0, complete: true })
-    receiver.answerWith(200)
+    receiver.answer = { status: 200 }
     await call('POST', `/v1/endpoints/${id}/enable`)
     expect(await many({})).toMatchObject({ status: 202, body: { deliveries: 1, complete: true } })
     await expect.poll(() => list(`endpoint=${id}&status=completed`)).toHaveLength(1)

@@ -94,17 +94,17 @@ export const eventRoutes: FastifyPluginAsyncZod<EventRoutesOptions> = async (app
   })
 
   const open = async (request: FastifyRequest, query: z.output<typeof streamQuery>, jobId?: string) => {
+    const { socket } = request.raw
     const place = streams.takePlace(request.keyId)
-    request.raw.socket.once('close', place.release)
+    socket.once('close', place.release)
     try {
       const filter = filterOf(request.tenant, query, jobId)
       const lastEventId = request.headers['last-event-id']?.toString() ?? query.lastEventId
       const beginning = await bounded(() => findBeginning(sql, filter, lastEventId))
       request.openedStream = beginning ? { filter, beginning, place } : null
-      if (!beginning) place.release()
-    } catch (error) {
-      place.release()
-      throw error
+    } finally {
+      if (!request.openedStream || socket.destroyed) place.release()
+      if (!request.openedStream) socket.off('close', place.release)
     }
   }
 

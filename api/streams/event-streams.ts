@@ -9,6 +9,7 @@ import { Problem, unavailable } from '../problem.ts'
 import type { StreamFilter } from './filter.ts'
 import type { StreamSink } from './sink.ts'
 import { StreamHub } from './stream-hub.ts'
+import { Turns } from './turns.ts'
 import { StreamReader, type ReaderLimits, type StreamBeginning } from './stream-reader.ts'
 
 /** Bounds of all streams of a process. */
@@ -50,7 +51,9 @@ const defaultLimits: EventStreamLimits = {
   pollMs: 1_000,
 }
 /** Positions of a page. */
-const pageSize = 500
+const pageSize = 200
+/** Pages that are read at once for those who are behind, so that they take no connection from requests. */
+const maxBehind = 2
 /** Time that reading a page may take, in milliseconds. */
 const readWithinMs = 5_000
 /** Time after which who could open no stream may try again, in seconds. */
@@ -64,6 +67,7 @@ export class EventStreams {
   readonly #open = new Set<StreamReader>()
   readonly #placesOfKey = new Map<string, number>()
   readonly #logTrouble: (error: unknown) => void
+  readonly #turns = new Turns(maxBehind)
   #isListening = false
   #places = 0
   #closed = false
@@ -109,7 +113,7 @@ export class EventStreams {
       beginning,
       live: this.#hub,
       limits: this.#limits,
-      readPage: (after, tenant) => this.#read({ after, limit: pageSize, tenant }),
+      readPage: (after, tenant) => this.#turns.take(() => this.#read({ after, limit: pageSize, tenant })),
     })
     const onClose = () => {
       this.#open.delete(reader)
@@ -117,7 +121,10 @@ export class EventStreams {
       place.release()
     }
     this.#open.add(reader)
-    void reader.start(connect(onClose))
+    reader.start(connect(onClose)).catch((error: unknown) => {
+      this.#options.log.error({ err: error }, 'A stream has failed')
+      reader.end('draining')
+    })
     if (this.#closed) reader.end('draining')
   }
 

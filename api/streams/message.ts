@@ -17,9 +17,18 @@ const bodies = new WeakMap<StreamEvent, string>()
 
 /** The message of an event. Its text is made once, however many read it. */
 export function eventMessage(event: StreamEvent): StreamMessage {
-  const data = bodies.get(event) ?? eventJson(event, { includeOutput: false })
+  const data = bodies.get(event) ?? bodyOf(event)
   bodies.set(event, data)
   return { position: event.position, type: event.type, data }
+}
+
+/** One that cannot be told in full must not keep the others from being told. */
+function bodyOf(event: StreamEvent): string {
+  try {
+    return eventJson(event, { includeOutput: false })
+  } catch {
+    return JSON.stringify({ type: event.type, data: { id: event.jobId ?? event.id } })
+  }
 }
 
 /** Tells that events are deleted which the reader has not got. @param after how far it has come. @param tail the last one deleted. */
