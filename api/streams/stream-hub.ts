@@ -6,12 +6,13 @@ export interface StreamHubOptions {
   readonly readPage: (after: number) => Promise<StreamPage | undefined>
   /** Longest time between two looks, in milliseconds. */
   readonly pollMs: number
+  /** Events that are kept for those who have nearly caught up: else none would, while pages come faster than it reads them. */
+  readonly maxRecent?: number
   /** Called when the first reader comes: from now on {@link StreamHub.wake} is worth calling. */
   readonly onFirst: () => void
 }
 
-/** Events that are kept for those who have nearly caught up: else none would, while pages come faster than it reads them. */
-const maxRecent = 2_000
+const defaultMaxRecent = 2_000
 
 /** Reads what is new in the stream, once for all readers of a process, and only while there are any. */
 export class StreamHub implements LiveEvents {
@@ -82,6 +83,7 @@ export class StreamHub implements LiveEvents {
   }
 
   #remember(events: readonly StreamEvent[], gapUpTo: number | undefined): void {
+    const { maxRecent = defaultMaxRecent } = this.#options
     const recent = gapUpTo === undefined ? [...this.#recent, ...events] : [...events]
     const forgotten = recent.length > maxRecent ? recent.at(-maxRecent - 1)?.position : gapUpTo
     this.#recentAfter = forgotten ?? this.#recentAfter
