@@ -15,6 +15,7 @@ describe('the built-in catalogue', () => {
       ['email.send', 'email'],
       ['image.thumbnail', 'images'],
       ['github.event', 'github'],
+      ['webhook.deliver', 'webhooks'],
     ])
   })
 

@@ -17,6 +17,8 @@ interface Link {
 
 const links: readonly Link[] = [
   { from: 'attempts.job_id', to: 'jobs.id', line: '||..o{' },
+  { from: 'deliveries.job_id', to: 'jobs.id', line: '||..o|' },
+  { from: 'deliveries.endpoint_id', to: 'endpoints.id', line: '|o..o{' },
   { from: 'outbox.job_id', to: 'jobs.id', line: '|o..o{' },
   { from: 'idempotency_keys.job_id', to: 'jobs.id', line: '|o..o|' },
   { from: 'jobs.redrive_of', to: 'jobs.id', line: '|o..o{' },

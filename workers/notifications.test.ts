@@ -17,9 +17,9 @@ const soon = { timeout: 20_000, interval: 50 }
 describeOnBothCarriers('Notifications', (kind) => {
   it('reach the endpoint, signed, with the id of the event, and the delivery is in the record', async () => {
     const receiver = await startReceiver()
-    const { db, run } = await start(kind, receiver.host)
-    const { secret } = await addEndpoint(db.sql, { url: receiver.url })
-    const { id } = await run('echo', { value: 1 })
+    const platform = await start(kind, receiver.host)
+    const { secret } = await addEndpoint(platform.db.sql, { url: receiver.url })
+    const { id } = await platform.run('echo', { value: 1 })
     await expect.poll(() => receiver.received.length, soon).toBe(1)
     const [{ headers, body } = { headers: {}, body: '' }] = receiver.received
     expect(new Webhook(secret).verify(body, headers as Record<string, string>)).toMatchObject({
@@ -28,16 +28,16 @@ describeOnBothCarriers('Notifications', (kind) => {
     })
     expect(headers['webhook-id']).toBe(id)
     await expect
-      .poll(() => listDeliveries(db.sql, 'default', { event: id }, 10), soon)
+      .poll(() => listDeliveries(platform.db.sql, 'default', { event: id }, 10), soon)
       .toMatchObject([{ status: 'completed', attemptsMade: 1, output: { status: 200 } }])
   })
 
   it('are repeated until they are taken, with the same id and body and another signature', async () => {
     const receiver = await startReceiver()
-    const { db, run } = await start(kind, receiver.host)
-    const { secret } = await addEndpoint(db.sql, { url: receiver.url })
+    const platform = await start(kind, receiver.host)
+    const { secret } = await addEndpoint(platform.db.sql, { url: receiver.url })
     receiver.answer = { status: 500, body: 'not now' }
-    const { id } = await run('echo', { value: 1 })
+    const { id } = await platform.run('echo', { value: 1 })
     await expect.poll(() => receiver.received.length, soon).toBe(1)
     receiver.answer = { status: 200 }
     await expect.poll(() => receiver.received.length, soon).toBe(2)
@@ -47,9 +47,11 @@ describeOnBothCarriers('Notifications', (kind) => {
       expect(each.headers['webhook-id']).toBe(id)
       new Webhook(secret).verify(each.body, each.headers as Record<string, string>)
     }
-    const [delivery] = await listDeliveries(db.sql, 'default', { event: id }, 10)
-    await expect.poll(() => readDelivery(db.sql, 'default', delivery!.id), soon).toMatchObject({ status: 'completed' })
-    expect(await getAttempts(db.sql, 'default', delivery!.id)).toMatchObject([
+    const [delivery] = await listDeliveries(platform.db.sql, 'default', { event: id }, 10)
+    await expect
+      .poll(() => readDelivery(platform.db.sql, 'default', delivery!.id), soon)
+      .toMatchObject({ status: 'completed' })
+    expect(await getAttempts(platform.db.sql, 'default', delivery!.id)).toMatchObject([
       { outcome: 'failed', error: { reason: 'http_status', detail: { status: 500, body: 'not now' } } },
     ])
   })
@@ -57,14 +59,14 @@ describeOnBothCarriers('Notifications', (kind) => {
   it('of a job reach every endpoint once while several workers relay, be one of the receivers dead', async () => {
     const [one, two, dead] = [await startReceiver(), await startReceiver(), await startReceiver()]
     dead.answer = () => {}
-    const { db, call } = await start(kind, [one, two, dead].map(({ host }) => host).join(','), 3)
-    for (const { url } of [one, two, dead]) await addEndpoint(db.sql, { url, maxInFlight: 10 })
+    const platform = await start(kind, [one, two, dead].map(({ host }) => host).join(','), 3)
+    for (const { url } of [one, two, dead]) await addEndpoint(platform.db.sql, { url, maxInFlight: 10 })
     const jobs = Array.from({ length: 200 }, (_, value) => ({ type: 'echo', input: { value } }))
-    const { body } = await call('POST', '/v1/jobs/batch', { jobs })
-    const ids = (body.items as { id: string }[]).map((item) => item.id).toSorted()
+    const { body } = await platform.call('POST', '/v1/jobs/batch', { jobs })
+    const ids = new Set((body.items as { id: string }[]).map((item) => item.id))
     for (const { received } of [one, two]) {
       await expect.poll(() => received.length, soon).toBe(200)
-      expect(received.map(({ headers }) => headers['webhook-id']).toSorted()).toEqual(ids)
+      expect(new Set(received.map(({ headers }) => headers['webhook-id']))).toEqual(ids)
     }
     expect(dead.received.length).toBeLessThanOrEqual(10)
   })

@@ -1,6 +1,6 @@
 import type { ClaimedJob } from '@jobyard/db/claim'
 import { defaultRetryPolicy } from '@jobyard/queues/define-job'
-import { PermanentError, SnoozeError } from '@jobyard/queues/errors'
+import { PermanentError, RetryError, SnoozeError } from '@jobyard/queues/errors'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { decide, outcomeOfThrown, type AttemptOutcome } from './outcome.ts'
@@ -27,6 +27,7 @@ describe('What a job becomes', () => {
     ['failed, the last but one', failed, 1, { status: 'retrying', delayMs: 2_000 }],
     ['failed, the last', failed, 2, { status: 'failed', error: { reason: 'error', message: 'no' } }],
     ['failed for good', { ...failed, permanent: true }, 0, { status: 'failed' }],
+    ['failed, with a wish for the wait', { ...failed, delayMs: 7 }, 0, { status: 'retrying', delayMs: 7 }],
     ['timed out, attempts left', { outcome: 'timed_out' }, 0, { status: 'retrying', error: { reason: 'timed_out' } }],
     ['timed out, the last', { outcome: 'timed_out' }, 2, { status: 'failed', error: { reason: 'timed_out' } }],
     ['cancelled', { outcome: 'cancelled' }, 0, { status: 'cancelled' }],
@@ -61,6 +62,53 @@ describe('What a handler threw', () => {
       error: { reason: 'error', message: 'x' },
     })
     expect(outcomeOfThrown(null)).toMatchObject({ error: { message: 'The handler threw null' } })
+  })
+
+  it('may tell more: a detail, and the wait that it wishes for', () => {
+    const detail = { status: 503 }
+    expect(outcomeOfThrown(new RetryError('x', { reason: 'busy', detail, delayMs: 7 }))).toEqual({
+      outcome: 'failed',
+      permanent: false,
+      error: { reason: 'busy', message: 'x', detail },
+      delayMs: 7,
+    })
+    expect(outcomeOfThrown(new RetryError('x'))).toEqual({
+      outcome: 'failed',
+      permanent: false,
+      error: { reason: 'error', message: 'x' },
+    })
+    expect(outcomeOfThrown(new PermanentError('x', 'gone', { detail }))).toMatchObject({ error: { detail } })
+    expect(outcomeOfThrown(new RetryError('x', { delayMs: -1 }))).toMatchObject({ delayMs: 0 })
+  })
+
+  it.each<[string, unknown]>([
+    ['no JSON', 1n],
+    [
+      'a cycle',
+      Object.assign([], {
+        get 0() {
+          return this
+        },
+      }),
+    ],
+    ['too long', 'x'.repeat(10_000)],
+    [
+      'what throws',
+      {
+        toJSON: () => {
+          throw new Error('no')
+        },
+      },
+    ],
+  ])('has no detail that is %s', (_what, detail) => {
+    expect(outcomeOfThrown(new PermanentError('x', 'gone', { detail }))).toMatchObject({
+      error: { reason: 'gone', message: 'x' },
+    })
+    expect(outcomeOfThrown(new RetryError('x', { detail, delayMs: Number.NaN }))).toEqual({
+      outcome: 'failed',
+      permanent: false,
+      error: { reason: 'error', message: 'x' },
+    })
   })
 
   it('never throws itself, and is short', () => {

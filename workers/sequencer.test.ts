@@ -129,6 +129,7 @@ describe('The sequencer', () => {
     await runJobs(1)
     await leader.runOnce()
     await placed.promise
+    expect(await places()).toEqual(upTo(1))
   })
 
   it('listens only where somebody wants to know', async () => {

@@ -3,14 +3,17 @@ import { claimJobs } from '@jobyard/db/claim'
 import { cancelJob } from '@jobyard/db/cancel'
 import { connect } from '@jobyard/db/connect'
 import { readClock } from '@jobyard/db/clock'
+import { disableEndpoint } from '@jobyard/db/endpoints'
 import { setPaused } from '@jobyard/db/queue-rows'
 import { settleAttempts } from '@jobyard/db/settle'
+import { readStream, readStreamEnds } from '@jobyard/db/stream'
 import { deleteWorker, readBeats } from '@jobyard/db/worker-rows'
 import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
 import { DeadlineError } from '@jobyard/queues/deadline'
 import { TicketSender } from '@jobyard/queues/tickets'
 import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { addEndpoint } from '../testing/endpoints.ts'
 import { openRecord, type TestRecord } from '../testing/record.ts'
 import { startTcpProxy } from '../testing/tcp-proxy.ts'
 import { Claims } from './claims.ts'
@@ -443,6 +446,72 @@ describe('The pruner', () => {
     expect(left.map(({ id }) => id).toSorted()).toEqual([young, failed, live].toSorted())
     expect(await record.attempts(old)).toEqual([])
     expect(await record.events(old)).toEqual([])
+  })
+
+  it('deletes nothing whose event has no place yet, or is still before an enabled endpoint of its tenant', async () => {
+    const prune = () => new Pruner(record.sql, retention, clock).runOnce()
+    const left = async () => (await record.sql<{ id: string }[]>`select id from jobs order by id`).map(({ id }) => id)
+    const ids = [await record.addJob(), await record.addJob(), await record.addJob({ tenant: 'another' })]
+    for (const [index, id] of ids.entries()) await record.end(id, 'completed', 60 - index)
+    const internal = await record.addJob({ internal: true })
+    await record.end(internal, 'completed', 60)
+    await prune()
+    expect(await left()).toEqual(ids)
+    await record.sql`update stream set head = 0, tail = 0`
+    const { endpoint } = await addEndpoint(record.sql)
+    const move = async (cursor: number, replayCursor: number | null = null) =>
+      void (await record.sql`update endpoints set cursor = ${cursor}, replay_cursor = ${replayCursor}`)
+    await record.place()
+    await prune()
+    expect(await left()).toEqual(ids.slice(0, 2))
+    expect(await readStreamEnds(record.sql)).toEqual({ head: 3, tail: 3 })
+    await move(2, 1)
+    await prune()
+    expect(await left()).toEqual(ids.slice(1, 2))
+    await disableEndpoint(record.sql, 'default', endpoint.id)
+    await prune()
+    expect(await left()).toEqual([])
+  })
+
+  it('deletes deliveries with their jobs, and the other events of a job with it', async () => {
+    const [id, delivery] = [await record.addJob(), await record.addJob({ internal: true })]
+    await record.sql`
+      insert into deliveries (job_id, tenant, endpoint_id, event_id, event_type, created_at)
+      values (${delivery}, 'default', ${newId()}, ${id}, 'job.completed', now())`
+    await record.sql`
+      insert into outbox (id, tenant, job_id, type, occurred_at, data, sequence)
+      values (${newId()}, 'default', ${id}, 'job.started', now(), '{}', 1)`
+    await record.end(id, 'completed', 60)
+    await record.end(delivery, 'completed', 60)
+    await record.place()
+    await new Pruner(record.sql, retention, clock).runOnce()
+    expect(await record.sql`select from deliveries`).toHaveLength(0)
+    expect(await record.sql`select from outbox`).toHaveLength(0)
+  })
+
+  it('deletes events that are of no job by their age', async () => {
+    await record.sql`
+      insert into outbox (id, tenant, type, occurred_at, data, sequence)
+      select gen_random_uuid(), 'default', type, now() - ago * interval '1 second', '{}', 1
+      from (values ('endpoint.disabled', 60), ('schedule.missed', 0)) as event (type, ago)`
+    await record.place()
+    await new Pruner(record.sql, retention, clock).runOnce()
+    expect(await record.sql`select type from outbox`).toEqual([{ type: 'schedule.missed' }])
+  })
+
+  it('keeps events for longer than their jobs where that is asked for', async () => {
+    const id = await record.addJob()
+    await record.end(id, 'completed', 60)
+    await record.place()
+    await new Pruner(record.sql, { ...retention, eventsMs: 100_000 }, clock).runOnce()
+    await expect(record.job(id)).rejects.toThrow('no job')
+    const { head } = await readStreamEnds(record.sql)
+    const { events } = await readStream(record.sql, { after: head - 1, limit: 1 })
+    expect(events).toMatchObject([{ id, type: 'job.completed', job: null }])
+    await record.sql`update endings set ended_at = now() - interval '200 seconds'`
+    await new Pruner(record.sql, { ...retention, eventsMs: 100_000 }, clock).runOnce()
+    expect(await readStreamEnds(record.sql)).toEqual({ head, tail: head })
+    expect(await record.sql`select from outbox`).toHaveLength(0)
   })
 
   it('keeps the idempotency keys of jobs that have not ended', async () => {

@@ -37,9 +37,9 @@ function deliverer(allow = receiver.host) {
     maxBodyBytes: 1_000_000,
     maxHeaderBytes: 16_384,
   })
-  const { run } = webhookDeliver({ sql: record.sql, secrets, guardedFetch })
+  const handler = webhookDeliver({ sql: record.sql, secrets, guardedFetch })
   return (input: Partial<DeliveryInput> & { endpointId: string }, overrides: Partial<HandlerContext> = {}) =>
-    run({ eventId: newId(), body, ...input }, handlerContext(overrides))
+    handler.run({ eventId: newId(), body, ...input }, handlerContext(overrides))
 }
 
 const add = (overrides: Partial<NewEndpoint> = {}) => addEndpoint(record.sql, { url: receiver.url, ...overrides })
