@@ -22,7 +22,12 @@ import { eventJson } from '@jobyard/queues/event-body'
 import type { SecretBox } from '@jobyard/queues/secret-box'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import { newWebhookSecret } from '@jobyard/queues/webhook-signature'
-import type { EndpointChangesSubmission, EndpointSubmission, ReplaySubmission } from './endpoint-schemas.ts'
+import {
+  testEventType,
+  type EndpointChangesSubmission,
+  type EndpointSubmission,
+  type ReplaySubmission,
+} from './endpoint-schemas.ts'
 import { viewEndpoint, type EndpointView } from './endpoint-view.ts'
 import { noSuchEndpoint, Problem } from './problem.ts'
 
@@ -131,11 +136,18 @@ export class EndpointActions {
     refuseDisabled(await this.#read(tenant, id))
     const deliveryId = newId()
     const eventId = newId()
-    const eventType = 'endpoint.test'
-    const event = { id: eventId, tenant, type: eventType, occurredAt: new Date(), sequence: 1, jobId: null, job: null }
+    const event = {
+      id: eventId,
+      tenant,
+      type: testEventType,
+      occurredAt: new Date(),
+      sequence: 1,
+      jobId: null,
+      job: null,
+    }
     const body = eventJson({ ...event, position: 0, data: { id } }, { includeOutput: false })
     const input: DeliveryInput = { endpointId: id, eventId, body }
-    const delivery = { id: deliveryId, eventId, eventType, position: null, input: JSON.stringify(input) }
+    const delivery = { id: deliveryId, eventId, eventType: testEventType, position: null, input: JSON.stringify(input) }
     await tickets.send(await insertDelivery(sql, { tenant, endpointId: id }, delivery, terms))
     return deliveryId
   }

@@ -9,6 +9,9 @@ const maxHeaders = 20
 /** Every type of event, in the order in which people want them. */
 export const eventTypes = [...usualEvents, ...optInEvents, ...platformEvents]
 
+/** Type of the event that `/test` sends. */
+export const testEventType = 'endpoint.test'
+
 const headerName = z
   .string()
   .max(100)
@@ -137,7 +140,7 @@ export const pageQuery = z.strictObject({ limit, cursor: z.string().max(200).opt
 export const deliveriesQuery = z.strictObject({
   endpoint: z.string().max(100).optional().describe('Id of an endpoint'),
   event: z.string().max(100).optional().describe('Id of an event: that of the job which it ended'),
-  eventType: z.enum(eventTypes).optional(),
+  eventType: z.enum([...eventTypes, testEventType]).optional(),
   status: z.enum(jobStatuses).optional().describe('completed: it was taken; retrying: it waits for its next attempt'),
   limit,
   cursor: z.string().max(200).optional(),

@@ -96,6 +96,7 @@ describe('Deliveries', () => {
     const { id } = await create()
     for (let count = 0; count < 3; count++) await call('POST', `/v1/endpoints/${id}/test`)
     const first = (await call('GET', `/v1/deliveries?endpoint=${id}&limit=2`)).body
+    expect(await list(`endpoint=${id}&eventType=endpoint.test`)).toHaveLength(3)
     const second = (await call('GET', `/v1/deliveries?endpoint=${id}&limit=2&cursor=${first.nextCursor}`)).body
     expect([first.items.length, second.items.length, second.nextCursor]).toEqual([2, 1, undefined])
   })

@@ -531,6 +531,27 @@ describe('A WebSocket', () => {
     expect(await closed).toBe(1_006)
   })
 
+  it('that takes nothing is dropped, and told where to go on', async () => {
+    const stage = await openStage()
+    const { port, open } = await stage.api({ maxWaitingBytes: 65_536 })
+    const id = await stage.record.addJob()
+    const { socket, messages, closed } = await dial(port, '/v1/events')
+    const quick = await open('/v1/events')
+    socket.pause()
+    for (let round = 1; round < 7; round++) {
+      await report(stage.sql, id, 100, 50_000)
+      await stage.place()
+      await expect.poll(() => quick.messages.length).toBe(round * 100)
+    }
+    socket.resume()
+    expect(await closed).toBe(1_013)
+    const { id: position, type, data } = messages.at(-1)
+    expect([type, data]).toEqual(['end', { reason: 'slow', position: Number(position) }])
+    expect(messages.slice(1, -1).map((message) => Number(message.id))).toEqual(
+      Array.from({ length: Number(position) }, (_, index) => index + 1),
+    )
+  })
+
   it('that says too much is cut off, and what it says does nothing', async () => {
     const stage = await openStage()
     const { port } = await stage.api()

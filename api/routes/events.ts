@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import websocket, { type WebSocket } from '@fastify/websocket'
 import type { Sql } from '@jobyard/db/connect'
-import { optInEvents, platformEvents, usualEvents } from '@jobyard/db/subscription'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
+import { eventTypes } from '../endpoint-schemas.ts'
 import type { withinRecordBounds } from '../plugins/record-bounds.ts'
 import { problemSchema } from '../schemas.ts'
 import type { EventStreams, OpenedStream } from '../streams/event-streams.ts'
@@ -33,7 +33,6 @@ const streamUrl = /^\/v1\/(jobs\/[\w-]{1,100}\/)?events(\?|$)/
 
 const tags = ['events']
 const problem = problemSchema.describe('application/problem+json')
-const eventTypes = [...usualEvents, ...optInEvents, ...platformEvents]
 const texts = z.union([z.string(), z.array(z.string())])
 
 const streamQuery = z.strictObject({
