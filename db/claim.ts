@@ -2,6 +2,7 @@ import type { Sql } from './connect.ts'
 import { plainArray } from './arrays.ts'
 import { queuedJobs, suspectCrashes } from './live.ts'
 import { endings } from './endings.ts'
+import { rfc3339, telling, tellsNothing, type Tells } from './telling.ts'
 
 /** A job that was taken for one attempt. */
 export interface ClaimedJob {
@@ -37,7 +38,8 @@ export type Lane = 'ordinary' | 'suspect'
  * Rows are locked in the order of the ids, which are sorted, so that two claims never wait for each other. The limit tells
  * the planner that the ids are few, so that it looks them up one by one even in a table that it takes for tiny.
  *
- * @param options `skipLocked` leaves locked rows alone instead of waiting: their ticket is lost then, which a probe finds.
+ * @param options `skipLocked` leaves locked rows alone instead of waiting: their ticket is lost then, which a probe finds; `tells` says
+ *   whether `job.started` is asked for.
  * @throws the driver's error; the claim may have happened all the same, which the ownership check finds.
  */
 export async function claimJobs(
@@ -45,8 +47,13 @@ export async function claimJobs(
   workerId: string,
   ids: readonly string[],
   lane: Lane = 'ordinary',
-  { skipLocked = false } = {},
+  { skipLocked = false, tells = tellsNothing }: { readonly skipLocked?: boolean; readonly tells?: Tells } = {},
 ): Promise<ClaimResult> {
+  const started = telling(sql, tells('job.started'), 'job.started', {
+    counts: sql`not ${hopeless(sql)}`,
+    holds: sql`status = 'running'`,
+    data: sql`json_build_object('status', status, 'attempt', attempts_made + 1, 'startedAt', ${rfc3339(sql, sql`started_at`)})`,
+  })
   const rows = await sql<(ClaimedJob & { alive: boolean; id: string | null })[]>`
     with me as materialized (select id from workers where id = ${workerId} for key share),
     changed as (
@@ -58,17 +65,17 @@ export async function claimJobs(
         finished_at = case when ${hopeless(sql)} then clock_timestamp() end,
         error = case when j.expires_at <= statement_timestamp() then ${expiredError}::text::json
           when j.epoch >= ${maxClaims} then ${tooManyClaimsError}::text::json else j.error end,
-        ticketed_at = null, progress = null, progress_note = null
+        ticketed_at = null, progress = null, progress_note = null${started.counted}
       from (${skipLocked ? unlockedRows(sql, ids) : rowsOf(sql, ids)}) as wanted (id)
       where j.id = wanted.id and j.status = 'queued' and exists (select from me)
         and (j.crashes >= ${suspectCrashes}) = ${lane === 'suspect'}::boolean
         and j.queue <> all (array(select name from queues where paused))
       returning j.id, j.tenant, j.type, j.queue, j.status, j.input, j.epoch, j.crashes, j.attempts_made, j.max_attempts,
-        j.timeout_ms, j.internal, j.created_at, j.started_at, j.finished_at
+        j.timeout_ms, j.internal, j.created_at, j.started_at, j.finished_at${started.returned}
     ), claim as (
       insert into claims (worker_id, claimed_at, job_ids)
       select ${workerId}::uuid, statement_timestamp(), array_agg(id) from changed where status = 'running' having count(*) > 0
-    ), ${endings(sql)}
+    ), ${endings(sql)}${started.event}
     select exists (select from me) as alive, taken.id, tenant, type, queue, input, epoch, crashes, attempts_made, max_attempts, timeout_ms,
       round(extract(epoch from started_at - created_at) * 1000)::float8 as waited_ms
     from (select) as one left join changed as taken on taken.status = 'running'`

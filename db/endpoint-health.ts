@@ -1,4 +1,5 @@
 import type { Sql } from './connect.ts'
+import { rfc3339 } from './telling.ts'
 import { endpointColumns, type DisabledReason, type EndpointRow } from './endpoints.ts'
 
 /** Failures in a row that open the circuit of an endpoint. */
@@ -94,7 +95,7 @@ function disabledEvent(sql: Sql, eventId: string) {
   return sql`event as (
       insert into outbox (id, tenant, type, occurred_at, data, sequence)
       select ${eventId}::uuid, tenant, 'endpoint.disabled', statement_timestamp(),
-        json_strip_nulls(json_build_object('id', id, 'url', url, 'reason', disabled_reason, 'failingSince', failing_since)), 1
+        json_strip_nulls(json_build_object('id', id, 'url', url, 'reason', disabled_reason, 'failingSince', ${rfc3339(sql, sql`failing_since`)})), 1
       from changed where disabled_at is not null
     )`
 }

@@ -2,6 +2,7 @@ import { plainArray, textArray } from './arrays.ts'
 import type { Sql } from './connect.ts'
 import { endings } from './endings.ts'
 import type { JobStatus, Outcome } from './statuses.ts'
+import { rfc3339, telling, tellsNothing, type Tells } from './telling.ts'
 
 /** Why an attempt or a job failed. */
 export interface JobError {
@@ -40,11 +41,22 @@ const shortestDelayMs = 1_000
  * Ends attempts, each only while its job is running under the same epoch, with attempts rows and outbox events, in one statement.
  * A job that is to be tried again has no crashes any more: only those in a row make it a suspect.
  *
+ * @param tells says whether `job.retrying` is asked for.
  * @returns the jobs that were settled; one that is missing was fenced, or this very settlement had landed before.
  * @throws the driver's error; the settlements may have landed all the same, so repeat until answered.
  */
-export async function settleAttempts(sql: Sql, batch: readonly Settlement[]): Promise<Settled[]> {
+export async function settleAttempts(
+  sql: Sql,
+  batch: readonly Settlement[],
+  tells: Tells = tellsNothing,
+): Promise<Settled[]> {
   const items = batch.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  const retrying = telling(sql, tells('job.retrying') && !items.every(isPlainCompletion), 'job.retrying', {
+    counts: sql`${nextStatus(sql)} = 'retrying'`,
+    holds: sql`status = 'retrying'`,
+    data: sql`json_build_object('status', status, 'outcome', outcome, 'attemptsMade', attempts_made, 'runAt', ${rfc3339(sql, sql`run_at`)},
+      'error', json_build_object('reason', error::json->'reason', 'message', error::json->'message'))`,
+  })
   return sql<Settled[]>`
     with changed as (
       update jobs j set
@@ -55,17 +67,17 @@ export async function settleAttempts(sql: Sql, batch: readonly Settlement[]): Pr
         run_at = case when ${nextStatus(sql)} = 'retrying' then ${nextRun(sql)} else j.run_at end,
         due_at = case when ${nextStatus(sql)} = 'retrying' then ${nextRun(sql)} end,
         crashes = case when ${nextStatus(sql)} = 'retrying' and ${handlerEnded(sql)} then 0 else j.crashes end,
-        finished_at = case when ${nextStatus(sql)} = 'retrying' then null else clock_timestamp() end
+        finished_at = case when ${nextStatus(sql)} = 'retrying' then null else clock_timestamp() end${retrying.counted}
       from (${items.every(isPlainCompletion) ? completions(sql, items) : settlements(sql, items)}) as i
       where j.id = i.id and j.status = 'running' and j.epoch = i.epoch
       returning j.id, j.tenant, j.queue, j.status, j.epoch, j.internal, j.started_at, j.finished_at, j.attempts_made, j.worker_id,
-        i.outcome, i.error
+        i.outcome, i.error${retrying.returned}
     ), attempt as (
       insert into attempts (job_id, epoch, tenant, attempt, outcome, error, worker_id, started_at, finished_at)
       select id, epoch, tenant, attempts_made + case when outcome in ('failed', 'timed_out') then 0 else 1 end, outcome, error::json,
         worker_id, started_at, clock_timestamp()
       from changed where outcome <> 'completed'
-    ), ${endings(sql)}
+    ), ${endings(sql)}${retrying.event}
     select id, epoch, status from changed`
 }
 

@@ -42,6 +42,7 @@ async function tell(jobId: string | null, sequence = 1, type = 'job.started', se
   await record.sql`
     insert into outbox (id, tenant, job_id, type, occurred_at, data, sequence)
     values (${id}, 'default', ${jobId}, ${type}, now() - ${secondsAgo} * interval '1 second', '{"status":"running"}', ${sequence})`
+  await record.sql`update jobs set told = ${sequence} where id = ${jobId}`
   return id
 }
 

@@ -177,12 +177,12 @@ function dataEvents(sql: Sql, which: ReturnType<Sql>) {
 function told(sql: Sql, outputLimit: number) {
   return sql`
     select placed.position::float8, placed.id, placed.tenant, placed.type, coalesce(job.finished_at, placed.occurred_at) as occurred_at,
-      placed.job_id, placed.data, coalesce(placed.sequence,
+      placed.job_id, placed.data, coalesce(placed.sequence, job.told + 1,
         (select count(*)::int + 1 from outbox o where o.job_id = placed.job_id and o.data is not null)) as sequence,
       job.id as known_id, job.type as job_type, job.queue, job.status, job.tags, job.attempts_made, job.created_at, job.started_at,
       job.finished_at, job.error, job.output
     from placed left join lateral (
-      select j.id, j.type, j.queue, j.status, j.tags, j.attempts_made, j.created_at, j.started_at, j.error,
+      select j.id, j.type, j.queue, j.status, j.tags, j.attempts_made, j.created_at, j.started_at, j.error, coalesce(j.told, 0) as told,
         case when placed.data is null then j.finished_at end as finished_at,
         case when ${outputLimit}::int > 0 and placed.data is null then
           case when length(j.output::text) <= ${outputLimit}::int then j.output::text end end as output

@@ -4,8 +4,6 @@ import { readStream, type StreamEvent } from './stream.ts'
 
 /** Events that an endpoint gets which names none: those that end jobs. */
 export const usualEvents: readonly string[] = ['job.completed', 'job.failed', 'job.cancelled']
-/** Events of jobs that are written only while somebody asks for them. */
-export const optInEvents: readonly string[] = ['job.started', 'job.retrying', 'job.progress']
 /** Events that are of no job. */
 export const platformEvents: readonly string[] = ['endpoint.disabled', 'schedule.missed']
 

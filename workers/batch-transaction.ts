@@ -1,6 +1,7 @@
 import type { Sql } from '@jobyard/db/connect'
 import { lockRuns } from '@jobyard/db/lock-runs'
 import { settleAttempts } from '@jobyard/db/settle'
+import { tellsNothing, type Tells } from '@jobyard/db/telling'
 import type { TransactionPool } from '@jobyard/db/transaction'
 import type { Contract } from '@jobyard/queues/define-job'
 import { checkAnswers, outcomeOfAnswer } from './batch-answers.ts'
@@ -28,12 +29,17 @@ export class BatchTransaction {
   readonly #pool: TransactionPool
   readonly #contract: Contract
   readonly #signal: AbortSignal
+  readonly #tells: Tells
   readonly #settled = new Map<string, SettledInTransaction>()
   readonly #over = Promise.withResolvers<void>()
   #state: 'unused' | 'waiting' | 'open' | 'rolled back' | 'settled' | 'interrupted' | 'unknown' = 'unused'
 
-  /** @param signal ends the transaction, and with it the locks on its jobs. */
-  constructor(pool: TransactionPool, contract: Contract, signal: AbortSignal) {
+  /**
+   * @param signal ends the transaction, and with it the locks on its jobs.
+   * @param tells says which events are asked for.
+   */
+  constructor(pool: TransactionPool, contract: Contract, signal: AbortSignal, tells: Tells = tellsNothing) {
+    this.#tells = tells
     this.#pool = pool
     this.#contract = contract
     this.#signal = signal
@@ -93,7 +99,7 @@ export class BatchTransaction {
     const answers = checkAnswers(await work(sql, kept), kept.length)
     const attempts = kept.map(({ run }, index) => ({ run, ended: this.#outcomeOf(run, answers[index]) }))
     const settlements = attempts.map(({ run, ended }) => decide(run.job, ended, this.#contract.retry))
-    const settled = await unlessInterrupted(settleAttempts(sql, settlements))
+    const settled = await unlessInterrupted(settleAttempts(sql, settlements, this.#tells))
     const statuses = new Map(settled.map(({ id, status }) => [id, status]))
     for (const { run, ended } of attempts) {
       const { id } = run.job

@@ -1,4 +1,5 @@
 import { claimJobs } from '@jobyard/db/claim'
+import { tellsNothing, type Tells } from '@jobyard/db/telling'
 import { errorCode, isRowError, type Database } from '@jobyard/db/connect'
 import { withDeadline } from '@jobyard/queues/deadline'
 import { groupCommitSpacingMs, MicroBatch } from '@jobyard/queues/micro-batch'
@@ -22,13 +23,16 @@ export class ClaimsStoppedError extends Error {
 export class Claims {
   readonly #sql: Database['sql']
   readonly #ownership: Ownership
+  readonly #tells: Tells
   readonly #log: Logger
   readonly #batch: MicroBatch<readonly string[], Run[]>
   readonly #stopping = new AbortController()
   /** Statements that are being repeated. */
   #failing = 0
 
-  constructor(sql: Database['sql'], ownership: Ownership, log: Logger) {
+  /** @param tells says which events are asked for. */
+  constructor(sql: Database['sql'], ownership: Ownership, log: Logger, tells: Tells = tellsNothing) {
+    this.#tells = tells
     this.#sql = sql
     this.#ownership = ownership
     this.#log = log
@@ -92,7 +96,7 @@ export class Claims {
   async #claimOnce(ids: string[], skipLocked = false): Promise<Run[] | undefined> {
     const { workerId } = this.#ownership
     try {
-      const claim = claimJobs(this.#sql, workerId, ids, 'ordinary', { skipLocked })
+      const claim = claimJobs(this.#sql, workerId, ids, 'ordinary', { skipLocked, tells: this.#tells })
       const { alive, jobs } = await withDeadline(claim, answerWithinMs, 'Claiming')
       return alive ? this.#ownership.adopt(jobs, workerId) : undefined
     } catch (error) {

@@ -56,6 +56,25 @@ describeOnBothCarriers('Notifications', (kind) => {
     ])
   })
 
+  it('of how a job goes are for those who ask', async () => {
+    const receiver = await startReceiver()
+    const platform = await start(kind, receiver.host)
+    const events = ['job.started', 'job.retrying', 'job.completed']
+    await addEndpoint(platform.db.sql, { url: receiver.url, events, jobTypes: ['echo'] })
+    await expect
+      .poll(async () => (await platform.run('echo', { value: 1 })) && receiver.received.length, soon)
+      .toBeGreaterThan(3)
+    receiver.received.length = 0
+    const { id } = await platform.run('echo', { value: 1, failTimes: 1 })
+    const told = () =>
+      receiver.received
+        .map(({ body }) => JSON.parse(body) as { type: string; data: { id: string; sequence: number } })
+        .filter(({ data }) => data.id === id)
+        .toSorted((a, b) => a.data.sequence - b.data.sequence)
+        .map(({ type }) => type)
+    await expect.poll(told, soon).toEqual(['job.started', 'job.retrying', 'job.started', 'job.completed'])
+  })
+
   it('of a job reach every endpoint once while several workers relay, be one of the receivers dead', async () => {
     const [one, two, dead] = [await startReceiver(), await startReceiver(), await startReceiver()]
     dead.answer = () => {}

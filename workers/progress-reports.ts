@@ -1,5 +1,6 @@
 import type { Database } from '@jobyard/db/connect'
 import { reportProgress, type ProgressReport } from '@jobyard/db/progress'
+import { tellsNothing, type Tells } from '@jobyard/db/telling'
 
 /** Characters of a progress note that are kept. */
 const noteLimit = 500
@@ -9,10 +10,13 @@ const jobLimit = 10_000
 /** Collects the newest report of each running job, and writes them together. Losing one costs nothing. */
 export class ProgressReports {
   readonly #sql: Database['sql']
+  readonly #tells: Tells
   readonly #newest = new Map<string, ProgressReport>()
 
-  constructor(sql: Database['sql']) {
+  /** @param tells says which events are asked for. */
+  constructor(sql: Database['sql'], tells: Tells = tellsNothing) {
     this.#sql = sql
+    this.#tells = tells
   }
 
   /** Notes how far a job is; never throws. Fractions are clamped to 0 to 1. */
@@ -27,6 +31,6 @@ export class ProgressReports {
     if (this.#newest.size === 0) return
     const reports = [...this.#newest.values()]
     this.#newest.clear()
-    await reportProgress(this.#sql, reports)
+    await reportProgress(this.#sql, reports, this.#tells)
   }
 }

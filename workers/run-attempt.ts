@@ -1,4 +1,5 @@
 import type { Database } from '@jobyard/db/connect'
+import type { Tells } from '@jobyard/db/telling'
 import { defaultRetryPolicy } from '@jobyard/queues/define-job'
 import type { Logger } from 'pino'
 import { z } from 'zod'
@@ -17,6 +18,8 @@ export interface AttemptDependencies {
   readonly settlements: Settlements
   readonly progress: ProgressReports
   readonly transactions: Database['transactions']
+  /** Says which events are asked for. */
+  readonly tells?: Tells
   /** Called when a job has ended, and with it an event is in the record. */
   readonly onEvent?: () => void
   readonly log: Logger

@@ -50,7 +50,7 @@ class RunningBatch {
   constructor(handler: BatchHandler, deps: AttemptDependencies) {
     this.#handler = handler
     this.#deps = deps
-    this.#tx = new BatchTransaction(deps.transactions, handler.contract, this.#stop.signal)
+    this.#tx = new BatchTransaction(deps.transactions, handler.contract, this.#stop.signal, deps.tells)
   }
 
   /** Lets in what the handler can be called with, and settles the others. */

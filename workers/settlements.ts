@@ -1,5 +1,6 @@
 import { errorCode, isRowError, type Database } from '@jobyard/db/connect'
 import { settleAttempts, type Settled, type Settlement } from '@jobyard/db/settle'
+import { tellsNothing, type Tells } from '@jobyard/db/telling'
 import { withDeadline } from '@jobyard/queues/deadline'
 import { groupCommitSpacingMs, MicroBatch } from '@jobyard/queues/micro-batch'
 import type { Logger } from 'pino'
@@ -21,13 +22,16 @@ const answerWithinMs = 15_000
 /** Records how attempts ended: one statement for those that end together, repeated until Postgres answers. */
 export class Settlements {
   readonly #log: Logger
+  readonly #tells: Tells
   readonly #batch: MicroBatch<Settlement, Settled | undefined>
   /** For batches with a row that cannot be written now, so that they hold up no others. */
   readonly #slowBatch: MicroBatch<Settlement, Settled | undefined>
   readonly #heldUp = new Set<Promise<unknown>>()
 
-  constructor(sql: Database['sql'], log: Logger) {
+  /** @param tells says which events are asked for. */
+  constructor(sql: Database['sql'], log: Logger, tells: Tells = tellsNothing) {
     this.#log = log
+    this.#tells = tells
     const options = {
       run: (batch: Settlement[]) => this.#settleUntilAnswered(sql, batch),
       maxWaiting: Number.POSITIVE_INFINITY,
@@ -99,7 +103,7 @@ export class Settlements {
   async #settleUntilAnswered(sql: Database['sql'], batch: Settlement[]): Promise<(Settled | undefined)[]> {
     for (let failures = 0; ; failures++) {
       try {
-        const rows = await withDeadline(settleAttempts(sql, batch), answerWithinMs, 'Settling')
+        const rows = await withDeadline(settleAttempts(sql, batch, this.#tells), answerWithinMs, 'Settling')
         const settled = new Map(rows.map((row) => [`${row.id} ${row.epoch}`, row]))
         return batch.map(({ id, epoch }) => settled.get(`${id} ${epoch}`))
       } catch (error) {

@@ -35,6 +35,7 @@ import { StuckHandlers } from './stuck-handlers.ts'
 import { Suspects } from './suspects.ts'
 import { Ticker } from './ticker.ts'
 import { TransactionAlarm } from './transaction-alarm.ts'
+import { Wishes } from './wishes.ts'
 
 export interface WorkersOptions {
   readonly databaseUrl: string
@@ -108,13 +109,15 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     onLost: logLostTickets(log),
   })
   const ownership = new Ownership()
-  const claims = new Claims(sql, ownership, log)
-  const settlements = new Settlements(sql, log)
-  const progress = new ProgressReports(sql)
+  const wishes = new Wishes(sql)
+  const { tells } = wishes
+  const claims = new Claims(sql, ownership, log, tells)
+  const settlements = new Settlements(sql, log, tells)
+  const progress = new ProgressReports(sql, tells)
   const { transactions } = db
   const nudge = new Nudge(() => sequencer.nudge())
   const onEvent = () => nudge.give()
-  const attempts = new Attempts(handlers, { ownership, settlements, progress, transactions, onEvent, log })
+  const attempts = new Attempts(handlers, { ownership, settlements, progress, transactions, tells, onEvent, log })
 
   await ensureQueues(sql, queues)
   const slots = duty === 'suspects' ? 1 : concurrency
@@ -125,7 +128,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const check = new OwnershipCheck({ sql, ownership, tickets, answerWithinMs: leaseMs / 2, log })
   const reconciler = new Reconciler({ sql, carrier, tickets, queues, leaseMs, log })
   const runAttempt = (run: Run) => attempts.execute([run])
-  const suspects = new Suspects({ sql, ownership, queues, runAttempt, onQuiet: options.onNoSuspects, log })
+  const suspects = new Suspects({ sql, ownership, queues, runAttempt, tells, onQuiet: options.onNoSuspects, log })
   const stuck = new StuckHandlers({ attempts, slots, onHalf: options.onStuck, log })
   const quarantine = new Quarantine({ sql, queues, open: openQuarantine, log })
   const ticker = new Ticker(sql, tickets)
@@ -139,6 +142,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     every(beatMs, 'heartbeat', () => heartbeat.runOnce()),
     every(beatMs, 'ownership check', () => check.runOnce()),
     every(250, 'progress', () => progress.runOnce()),
+    every(1_000, 'wishes', () => wishes.runOnce()),
     every(5_000, 'stuck handlers', async () => void stuck.runOnce()),
   ]
   const upkeep = [

@@ -1,5 +1,6 @@
 import { claimJobs, findSuspect } from '@jobyard/db/claim'
 import type { Database } from '@jobyard/db/connect'
+import { tellsNothing, type Tells } from '@jobyard/db/telling'
 import { withDeadline } from '@jobyard/queues/deadline'
 import type { Logger } from 'pino'
 import type { Ownership, Run } from './ownership.ts'
@@ -15,6 +16,8 @@ export interface SuspectsOptions {
   readonly onQuiet?: (() => void) | undefined
   /** In milliseconds. */
   readonly quietMs?: number
+  /** Says which events are asked for. */
+  readonly tells?: Tells
   readonly log: Logger
 }
 
@@ -85,13 +88,13 @@ export class Suspects implements Service {
 
   async #claim(): Promise<Run | undefined> {
     if (performance.now() < this.#doubtUntil) return undefined
-    const { sql, ownership, queues } = this.#options
+    const { sql, ownership, queues, tells = tellsNothing } = this.#options
     const id = await withDeadline(findSuspect(sql, queues), answerWithinMs, 'Looking for a suspect')
     if (id === undefined || this.#stopping.signal.aborted) return undefined
     const { workerId } = ownership
     const answered = ownership.awaitClaim([id])
     try {
-      const claim = claimJobs(sql, workerId, [id], 'suspect')
+      const claim = claimJobs(sql, workerId, [id], 'suspect', { tells })
       const { jobs } = await withDeadline(claim, answerWithinMs, 'Claiming a suspect')
       return ownership.adopt(jobs, workerId)[0]
     } catch (error) {

@@ -23,6 +23,7 @@ const statements: readonly (readonly [RegExp, string])[] = [
   [/pg_notify/, 'notify'],
   [/^listen /i, 'listen'],
   [/as since_replay_ms/, 'find-behind'],
+  [/from wishes/, 'read-wishes'],
   [/status in \('queued', 'running'\)/, 'find-in-flight'],
   [/from endpoints e join step/, 'take-steps'],
   // db/intake.ts, jobs.ts, cancel.ts, queue-rows.ts

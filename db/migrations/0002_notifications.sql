@@ -43,11 +43,17 @@ CREATE TABLE "stream" (
 	CONSTRAINT "stream_only" CHECK ("stream"."only")
 );
 --> statement-breakpoint
+CREATE TABLE "wishes" (
+	"type" text PRIMARY KEY NOT NULL,
+	"until" timestamp with time zone NOT NULL
+);
+--> statement-breakpoint
 ALTER TABLE "outbox" ALTER COLUMN "job_id" DROP NOT NULL;--> statement-breakpoint
 ALTER TABLE "endings" ADD COLUMN "events" integer;--> statement-breakpoint
 UPDATE "endings" SET "events" = "jobs";--> statement-breakpoint
 ALTER TABLE "endings" ALTER COLUMN "events" SET NOT NULL;--> statement-breakpoint
 ALTER TABLE "endings" ADD COLUMN "position" bigint;--> statement-breakpoint
+ALTER TABLE "jobs" ADD COLUMN "told" integer;--> statement-breakpoint
 ALTER TABLE "outbox" ADD COLUMN "data" json;--> statement-breakpoint
 ALTER TABLE "outbox" ADD COLUMN "sequence" integer;--> statement-breakpoint
 CREATE INDEX "deliveries_by_endpoint" ON "deliveries" USING btree ("endpoint_id","job_id");--> statement-breakpoint

@@ -53,6 +53,8 @@ export const jobs = pgTable(
     dueAt: instant('due_at'),
     progress: real('progress'),
     progressNote: text('progress_note'),
+    /** Events with data that were written of it; null is none. */
+    told: integer('told'),
     redriveOf: uuid('redrive_of'),
     createdAt: instant('created_at').notNull(),
     startedAt: instant('started_at'),
