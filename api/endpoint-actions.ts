@@ -14,7 +14,7 @@ import {
 } from '@jobyard/db/endpoints'
 import { isId, newId } from '@jobyard/db/ids'
 import { positionAt } from '@jobyard/db/stream'
-import { countReplay } from '@jobyard/db/subscription'
+import { countReplay, usualEvents } from '@jobyard/db/subscription'
 import type { AllowList } from '@jobyard/outbound/address-rules'
 import { whyWebhookUrlIsForbidden } from '@jobyard/outbound/webhook-rules'
 import { webhookDeliver, type DeliveryInput } from '@jobyard/queues/contracts/webhook-deliver'
@@ -77,6 +77,7 @@ export class EndpointActions {
     const secret = newWebhookSecret()
     const row = await insertEndpoint(sql, {
       ...wanted,
+      events: storedEvents(wanted.events),
       id,
       tenant,
       headers: this.#sealHeaders(wanted.headers, id),
@@ -100,10 +101,13 @@ export class EndpointActions {
     if (!isId(id)) throw noSuchEndpoint(id)
     if (changes.url !== undefined) this.#checkUrl(changes.url, own)
     if (changes.headers) checkHeaders(changes.headers)
-    const { headers, ...others } = changes
-    const present = Object.fromEntries(Object.entries(others).filter(([, value]) => value !== undefined))
-    const sealed = headers && { headers: this.#sealHeaders(headers, id) }
-    return this.#viewChanged(id, await updateEndpoint(this.#options.sql, tenant, id, { ...present, ...sealed }))
+    const { headers, events, ...others } = changes
+    const row = await updateEndpoint(this.#options.sql, tenant, id, {
+      ...withoutUndefined(others),
+      ...(events && { events: storedEvents(events) }),
+      ...(headers && { headers: this.#sealHeaders(headers, id) }),
+    })
+    return this.#viewChanged(id, row)
   }
 
   async remove(tenant: string, id: string): Promise<void> {
@@ -206,6 +210,20 @@ function checkHeaders(headers: Record<string, string>): void {
     .map(([name]) => ({ path: `headers.${name}`, message: 'may hold visible ASCII, spaces and tabs' }))
   if (errors.length === 0) return
   throw new Problem('url-not-allowed', `Mend the headers: ${errors[0]?.path} ${errors[0]?.message}.`, { errors })
+}
+
+/** The usual events are stored as none: an endpoint that takes whatever ends is read for more cheaply. */
+function storedEvents(events: readonly string[]): readonly string[] {
+  const named = new Set(events)
+  return named.size === usualEvents.length && usualEvents.every((type) => named.has(type)) ? [] : [...named]
+}
+
+function withoutUndefined<Fields extends object>(
+  fields: Fields,
+): { [Name in keyof Fields]?: NonNullable<Fields[Name]> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [Name in keyof Fields]?: NonNullable<Fields[Name]>
+  }
 }
 
 function refuseDisabled({ disabledReason }: EndpointRow): void {

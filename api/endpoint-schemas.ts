@@ -1,5 +1,6 @@
 import { jobStatuses } from '@jobyard/db/statuses'
-import { optInEvents, platformEvents, usualEvents } from '@jobyard/db/subscription'
+import { platformEvents, usualEvents } from '@jobyard/db/subscription'
+import { optInEvents } from '@jobyard/db/telling'
 import { isReservedHeader } from '@jobyard/outbound/webhook-rules'
 import { z } from 'zod'
 import { attemptSchema, errorSchema } from './schemas.ts'
@@ -56,7 +57,7 @@ const endpointFields = {
     )
     .describe(`Up to ${maxHeaders} further headers of each request; kept encrypted, and never shown`)
     .meta({ examples: [{ authorization: 'Bearer …' }] }),
-  maxInFlight: z.int().min(1).max(100).describe('Deliveries that may be queued or running at once'),
+  maxInFlight: z.int().min(1).max(500).describe('Deliveries that may be queued or running at once'),
 }
 export const newEndpointSchema = z.strictObject({
   url: endpointFields.url,
@@ -66,7 +67,7 @@ export const newEndpointSchema = z.strictObject({
   tags: endpointFields.tags.default([]),
   includeOutput: endpointFields.includeOutput.default(false),
   headers: endpointFields.headers.default({}),
-  maxInFlight: endpointFields.maxInFlight.default(10),
+  maxInFlight: endpointFields.maxInFlight.default(20),
 })
 export type EndpointSubmission = z.output<typeof newEndpointSchema>
 export const endpointChangesSchema = z.strictObject(endpointFields).partial()

@@ -1,6 +1,7 @@
 import type { DeliveryRow } from '@jobyard/db/deliveries'
 import type { EndpointRow } from '@jobyard/db/endpoints'
 import type { AttemptRow } from '@jobyard/db/jobs'
+import { usualEvents } from '@jobyard/db/subscription'
 import type { SecretBox } from '@jobyard/queues/secret-box'
 import { z } from 'zod'
 import type {
@@ -23,7 +24,7 @@ export function viewEndpoint(row: EndpointRow, secrets: SecretBox): EndpointView
     id: row.id,
     url: row.url,
     description: row.description,
-    events: [...row.events],
+    events: [...(row.events.length === 0 ? usualEvents : row.events)],
     jobTypes: [...row.jobTypes],
     tags: [...row.tags],
     includeOutput: row.includeOutput,

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect as connectSocket } from 'node:net'
 import { connect } from '@jobyard/db/connect'
 import { newId } from '@jobyard/db/ids'
+import { readWishes } from '@jobyard/db/telling'
 import { Sequencer } from '@jobyard/workers/sequencer'
 import { pino } from 'pino'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -11,6 +12,9 @@ import { listenOn, type ListeningApiOptions } from '../../testing/listening-api.
 import { adminKey } from '../../testing/platform.ts'
 import { openRecord, type TestRecord } from '../../testing/record.ts'
 import { startTcpProxy } from '../../testing/tcp-proxy.ts'
+
+/** Names what is told of a job on its way, which others get not. */
+const named = 'type=job.progress,job.completed'
 
 type Limits = ListeningApiOptions['eventStreamLimits']
 
@@ -252,7 +256,7 @@ describe('Resuming', () => {
     const id = await stage.record.addJob()
     await report(stage.sql, id, 2_345)
     await stage.place()
-    const stream = await open('/v1/events?lastEventId=0')
+    const stream = await open(`/v1/events?lastEventId=0&${named}`)
     await expect.poll(() => stream.messages.length).toBe(2_345)
     const [last] = await stage.end({})
     await expect.poll(() => stream.messages.length).toBe(2_346)
@@ -325,7 +329,7 @@ describe('The stream of one job', () => {
     const id = await stage.record.addJob()
     await report(stage.sql, id, 2)
     await stage.place()
-    const stream = await open(`/v1/jobs/${id}/events`)
+    const stream = await open(`/v1/jobs/${id}/events?${named}`)
     await expect.poll(() => stream.messages.length).toBe(2)
     await stage.end({})
     await report(stage.sql, id, 1)
@@ -349,7 +353,7 @@ describe('The stream of one job', () => {
     await report(stage.sql, id, 2)
     await stage.record.end(id, 'completed', 0)
     await stage.place()
-    const stream = await open(`/v1/jobs/${id}/events`, { 'last-event-id': '1' })
+    const stream = await open(`/v1/jobs/${id}/events?${named}`, { 'last-event-id': '1' })
     await stream.ended
     expect(stream.messages.map(({ id: position }) => position)).toEqual(['2', '3'])
   })
@@ -396,6 +400,21 @@ describe('The stream of one job', () => {
   })
 })
 
+describe('Events on the way to the end', () => {
+  it('are asked for while a reader names them, and told to no other', async () => {
+    const stage = await openStage()
+    const { open } = await stage.api()
+    const [plain, curious] = await Promise.all([open('/v1/events'), open(`/v1/events?${named}`)])
+    await expect.poll(() => readWishes(stage.sql)).toEqual(['job.progress'])
+    const id = await stage.record.addJob()
+    await report(stage.sql, id, 1)
+    await stage.record.end(id, 'completed', 0)
+    await stage.place()
+    await expect.poll(() => curious.messages.map(({ event }) => event)).toEqual(['job.progress', 'job.completed'])
+    await expect.poll(() => plain.messages.map(({ event }) => event)).toEqual(['job.completed'])
+  })
+})
+
 describe('The bounds of streams', () => {
   it('are so many for each key, and so many for the process', async () => {
     const stage = await openStage()
@@ -412,20 +431,21 @@ describe('The bounds of streams', () => {
   })
 
   it.each([
-    ['that follows', ''],
-    ['that resumes', '?lastEventId=0'],
+    ['that follows', `?${named}`],
+    ['that resumes', `?${named}&lastEventId=0`],
   ])('drop a slow reader %s with its position, and cost the others nothing', async (_what, query) => {
     const stage = await openStage()
     const { port, open } = await stage.api({ maxWaitingBytes: 65_536, pageWithinMs: 300 })
     const id = await stage.record.addJob()
-    if (query) await report(stage.sql, id, 600, 50_000)
+    const isBehind = query.includes('lastEventId')
+    if (isBehind) await report(stage.sql, id, 600, 50_000)
     await stage.place()
     const slow = connectSocket(port, '127.0.0.1')
     onTestFinished(() => void slow.destroy())
     slow.write(`GET /v1/events${query} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${adminKey}\r\n\r\n`)
     await once(slow, 'readable')
-    const quick = await open('/v1/events')
-    for (let round = 0; round < 6 && !query; round++) {
+    const quick = await open(`/v1/events?${named}`)
+    for (let round = 0; round < 6 && !isBehind; round++) {
       await report(stage.sql, id, 100, 50_000)
       await stage.place()
       await expect.poll(() => quick.messages.length).toBe((round + 1) * 100)
@@ -535,8 +555,8 @@ describe('A WebSocket', () => {
     const stage = await openStage()
     const { port, open } = await stage.api({ maxWaitingBytes: 65_536 })
     const id = await stage.record.addJob()
-    const { socket, messages, closed } = await dial(port, '/v1/events')
-    const quick = await open('/v1/events')
+    const { socket, messages, closed } = await dial(port, `/v1/events?${named}`)
+    const quick = await open(`/v1/events?${named}`)
     socket.pause()
     for (let round = 1; round < 7; round++) {
       await report(stage.sql, id, 100, 50_000)

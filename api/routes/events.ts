@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import websocket, { type WebSocket } from '@fastify/websocket'
 import type { Sql } from '@jobyard/db/connect'
+import { platformEvents, usualEvents } from '@jobyard/db/subscription'
+import { optInEvents } from '@jobyard/db/telling'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
@@ -40,7 +42,10 @@ const streamQuery = z.strictObject({
     .transform((value) => [value].flat().flatMap((text) => text.split(',')))
     .pipe(z.array(z.enum(eventTypes)))
     .optional()
-    .describe(`Only events of these types, repeated or separated by commas: ${eventTypes.join(', ')}`),
+    .describe(
+      `Events of these types, repeated or separated by commas: ${eventTypes.join(', ')}. All but ${optInEvents.join(', ')} when absent: ` +
+        'those are written only while somebody names them, which begins a moment later',
+    ),
   jobType: texts
     .transform((value) => [value].flat().flatMap((text) => text.split(',')))
     .pipe(z.array(z.string().min(1).max(255)).max(50))
@@ -187,7 +192,7 @@ export function asksForWebSocket({ method, url = '', headers }: IncomingMessage)
 function filterOf(tenant: string, query: z.output<typeof streamQuery>, jobId?: string): StreamFilter {
   return {
     tenant,
-    events: query.type ?? eventTypes,
+    events: query.type ?? [...usualEvents, ...platformEvents],
     jobTypes: query.jobType ?? [],
     tags: query.tag ?? [],
     jobId,

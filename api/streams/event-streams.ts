@@ -1,6 +1,7 @@
 import type { Sql } from '@jobyard/db/connect'
 import { placedChannel } from '@jobyard/db/sequence'
 import { readStream, type StreamPage, type StreamRange } from '@jobyard/db/stream'
+import { optInEvents, wishForEvents, type OptInEvent } from '@jobyard/db/telling'
 import type { Circuit } from '@jobyard/queues/circuit'
 import { withDeadline } from '@jobyard/queues/deadline'
 import { logTogether } from '@jobyard/queues/log-together'
@@ -56,6 +57,8 @@ const pageSize = 200
 const maxBehind = 2
 /** Time that reading a page may take, in milliseconds. */
 const readWithinMs = 5_000
+/** How long events are asked for at a time, in milliseconds. */
+const wishForMs = 60_000
 /** Time after which who could open no stream may try again, in seconds. */
 const retryAfterS = 5
 
@@ -68,6 +71,8 @@ export class EventStreams {
   readonly #placesOfKey = new Map<string, number>()
   readonly #logTrouble: (error: unknown) => void
   readonly #turns = new Turns(maxBehind)
+  readonly #wishes: NodeJS.Timeout
+  readonly #wished = new Set<OptInEvent>()
   #isListening = false
   #places = 0
   #closed = false
@@ -76,6 +81,10 @@ export class EventStreams {
     this.#options = options
     this.#limits = { ...defaultLimits, ...options.limits }
     this.#logTrouble = logTogether(options.log, 'reads', 'Streams could not be read on')
+    this.#wishes = setInterval(() => {
+      this.#wished.clear()
+      this.#wish()
+    }, wishForMs / 3).unref()
     this.#hub = new StreamHub({
       readPage: (after) => this.#read({ after, limit: pageSize }),
       pollMs: this.#limits.pollMs,
@@ -125,12 +134,14 @@ export class EventStreams {
       this.#options.log.error({ err: error }, 'A stream has failed')
       reader.end('draining')
     })
+    this.#wish()
     if (this.#closed) reader.end('draining')
   }
 
   /** Ends every stream, and those that are opened from now on: the process drains. */
   close(): void {
     this.#closed = true
+    clearInterval(this.#wishes)
     for (const reader of this.#open) reader.end('draining')
   }
 
@@ -139,6 +150,18 @@ export class EventStreams {
     const ofKey = (this.#placesOfKey.get(key) ?? 0) + more
     if (ofKey > 0) this.#placesOfKey.set(key, ofKey)
     else this.#placesOfKey.delete(key)
+  }
+
+  /** Asks for those events which are written only while somebody does; not again for those that were just asked for. */
+  #wish(): void {
+    const named = new Set([...this.#open].flatMap(({ filter }) => filter.events))
+    const types = optInEvents.filter((type) => named.has(type) && !this.#wished.has(type))
+    if (types.length === 0) return
+    for (const type of types) this.#wished.add(type)
+    wishForEvents(this.#options.sql, types, wishForMs).catch((error: unknown) => {
+      this.#wished.clear()
+      this.#logTrouble(error)
+    })
   }
 
   /** The driver listens anew by itself whenever it has lost the connection. Whatever goes wrong, there is a look every second. */
