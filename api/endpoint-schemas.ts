@@ -83,12 +83,17 @@ export const rotationSchema = z.strictObject({
 })
 
 const moment = z.iso.datetime({ offset: true })
-export const replaySchema = z.strictObject({
-  since: moment.describe('Events from then on; up to a minute of those before may come along'),
-  until: moment.optional().describe('Events up to then; up to two minutes of those after may come along'),
-  perSecond: z.int().min(1).max(1_000).default(50).describe('Deliveries made per second'),
-  dryRun: z.boolean().default(false).describe('Only count what would be delivered'),
-})
+export const replaySchema = z
+  .strictObject({
+    since: moment.describe('Events from then on; up to a minute of those before may come along'),
+    until: moment.optional().describe('Events up to then; up to two minutes of those after may come along'),
+    perSecond: z.int().min(1).max(1_000).default(50).describe('Deliveries made per second'),
+    dryRun: z.boolean().default(false).describe('Only count what would be delivered'),
+  })
+  .refine(({ since, until }) => until === undefined || Date.parse(until) >= Date.parse(since), {
+    path: ['until'],
+    message: 'is before since',
+  })
 export type ReplaySubmission = z.output<typeof replaySchema>
 
 export const endpointSchema = z.object({

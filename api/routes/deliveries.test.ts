@@ -192,6 +192,8 @@ describe('A replay', () => {
     const body = { since: '2020-01-01T00:00:00Z', until: '2020-01-02T00:00:00Z' }
     expect((await call('POST', `/v1/endpoints/${id}/replay`, { ...body, dryRun: true })).body.events).toBe(0)
     expect((await call('POST', `/v1/endpoints/${id}/replay`, body)).body.endpoint).not.toHaveProperty('replay')
+    const backwards = { since: body.until, until: body.since }
+    expect((await call('POST', `/v1/endpoints/${id}/replay`, backwards)).body.errors).toMatchObject([{ path: 'until' }])
     expect((await call('POST', `/v1/endpoints/${id}/replay`, { since: 'x' })).status).toBe(422)
     expect((await call('POST', `/v1/endpoints/${id}/replay`, {})).status).toBe(422)
   })
