@@ -22,6 +22,7 @@ const since = new Date(Date.now() - 3_600_000).toISOString()
 
 let folder: string
 let receiverPort: number
+let configuration: Record<string, string>
 let program: StartedProgram
 let endpoint: { id: string; secret: string }
 const children: ChildProcess[] = []
@@ -30,7 +31,8 @@ beforeAll(async () => {
   for (const { file, text } of blocks) if (file) await writeFile(join(folder, file), text, { flag: 'wx' })
   await symlink(join(checkout, 'node_modules'), join(folder, 'node_modules'))
   receiverPort = await freePort()
-  program = await startProgram(folder, undefined, { OUTBOUND_ALLOW: `127.0.0.1:${receiverPort}` })
+  configuration = { OUTBOUND_ALLOW: `127.0.0.1:${receiverPort}`, PORT: String(await freePort()) }
+  program = await startProgram(folder, undefined, configuration)
   endpoint = await call(create)
 }, longestMs)
 afterAll(async () => {
@@ -122,7 +124,7 @@ it('Verifying by hand agrees with the library, and with what is sent while the s
 })
 
 it(
-  'The streams of the page tell the events that it shows, and its client follows',
+  'The streams of the page tell the events that it shows',
   async () => {
     const job = await submit()
     const told = await answer(followJob, { JOB: job })
@@ -134,14 +136,28 @@ it(
     const all = await answer(followAll.replace('curl -sN', 'timeout 3 curl -sN').trimEnd() + ' || true')
     expect(all).toContain(`"id":"${job}"`)
 
+    expect(commands).toHaveLength(10)
+  },
+  longestMs,
+)
+
+it(
+  'The client of the page misses nothing, and gets nothing twice, when the platform starts anew',
+  async () => {
     const key = (await readFile(join(folder, '.jobyard/admin-key'), 'utf8')).trim()
     const printed = run('follow.mjs', { STREAM_URL: `http://${program.host}/v1/events`, JOBYARD_KEY: key })
-    const next = async () => {
-      const id = await submit()
-      await expect.poll(printed, { timeout: 5_000 }).toContain(id)
+    const seen: string[] = []
+    const isFollowing = async () => {
+      seen.push(await submit())
+      await expect.poll(printed).toContain(seen.at(-1))
+      return true
     }
-    await expect.poll(next, { timeout: 20_000 }).toBeUndefined()
-    expect(commands).toHaveLength(10)
+    await expect.poll(isFollowing, { timeout: 20_000 }).toBe(true)
+    await program.interrupt()
+    program = await startProgram(folder, undefined, configuration)
+    const [first, second] = [await submit(), await submit()]
+    await expect.poll(printed, { timeout: 10_000 }).toContain(second)
+    for (const id of [seen.at(-1), first, second]) expect(printed().split(` id: '${id}'`)).toHaveLength(2)
   },
   longestMs,
 )
