@@ -36,4 +36,7 @@ export function createCatalogue(contracts: readonly Contract[]): Catalogue {
 }
 
 /** The types of this installation. A type of your own: add its contract here and its handler in `workers/handlers/index.ts`. */
-export const catalogue = createCatalogue([echo, httpRequest, emailSend, imageThumbnail, githubEvent, webhookDeliver])
+const types = [echo, httpRequest, emailSend, imageThumbnail, githubEvent]
+
+/** These, and those of the platform's own. */
+export const catalogue = createCatalogue([...types, webhookDeliver])

@@ -134,9 +134,9 @@ describe('The sequencer', () => {
 
   it('listens only where somebody wants to know', async () => {
     await openSequencer().runOnce()
-    const listening = await record.sql`
+    const listening = () => record.sql`
       select from pg_stat_activity where application_name = 'jobyard-sequencer' and query ilike ${`listen%${unplacedChannel}%`}`
-    expect(listening).toHaveLength(0)
+    await expect.poll(listening).toHaveLength(0)
   })
 })
 

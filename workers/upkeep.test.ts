@@ -38,7 +38,7 @@ beforeAll(async () => {
   carrier = openCarrier({ databaseUrl: record.url, onError: () => {} })
   tickets = new TicketSender(carrier, { contracts: [], onLost: () => {} })
 })
-beforeEach(() => record.sql`truncate jobs, workers, arrivals, claims, endings, endpoints, deliveries, outbox`)
+beforeEach(() => record.sql`truncate arrivals, workers, jobs, claims, endings`)
 afterAll(async () => {
   await carrier.close()
   await record.close()
@@ -428,6 +428,8 @@ it('The ticker sends tickets for what is due', async () => {
 describe('The pruner', () => {
   const retention = { completedMs: 1_000, failedMs: 100_000, eventsMs: 1_000 }
   const clock = { isSteady: async () => true }
+  beforeEach(() => record.sql`truncate endpoints, deliveries, outbox`)
+
   it('deletes what is past its retention, with attempts and events, and nothing that lives', async () => {
     const [old, young, failed, live] = [
       await record.addJob(),
