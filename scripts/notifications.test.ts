@@ -7,6 +7,9 @@ import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { checkout, makeFolder, paste, readBlocks, startProgram, type StartedProgram } from '../testing/walkthrough.ts'
 
+/** For machines that run all tests at once. */
+const patient = { timeout: 10_000 }
+
 const blocks = readBlocks(await readFile(join(checkout, 'docs/notifications.md'), 'utf8'))
 const commands = blocks
   .filter(({ language, text }) => language === 'sh' && text.includes('curl'))
@@ -88,12 +91,12 @@ it(
     await expect.poll(printed, { timeout: 15_000 }).toContain(`endpoint.test ${endpoint.id}`)
     const job = await submit()
     await expect.poll(printed, { timeout: 15_000 }).toContain(`job.completed ${job}`)
-    await expect.poll(async () => (await call(list)).items.length).toBe(2)
+    await expect.poll(async () => (await call(list)).items.length, patient).toBe(2)
     const [newest] = (await call(list)).items
     const values = { DELIVERY: newest.id }
-    await expect.poll(async () => (await call(read, values)).attempts).toMatchObject([{ httpStatus: 204 }])
+    await expect.poll(async () => (await call(read, values)).attempts, patient).toMatchObject([{ httpStatus: 204 }])
     expect(await call(redeliver, values)).toMatchObject({ redeliveryOf: newest.id, eventId: job })
-    await expect.poll(async () => (await call(`${list}`)).items[0].status).toBe('completed')
+    await expect.poll(async () => (await call(`${list}`)).items[0].status, patient).toBe('completed')
     expect(printed().split(`job.completed ${job}`)).toHaveLength(2)
     expect(await call(redeliverMany)).toEqual({ deliveries: 0, complete: true })
     expect(await call(replay)).toMatchObject({ events: 1, complete: true, endpoint: { id: endpoint.id } })
@@ -149,7 +152,7 @@ it(
     const seen: string[] = []
     const isFollowing = async () => {
       seen.push(await submit())
-      await expect.poll(printed).toContain(seen.at(-1))
+      await expect.poll(printed, patient).toContain(seen.at(-1))
       return true
     }
     await expect.poll(isFollowing, { timeout: 20_000 }).toBe(true)

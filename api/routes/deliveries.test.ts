@@ -4,6 +4,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { startPlatform, type Platform } from '../../testing/platform.ts'
 import { startReceiver, type Received, type Receiver } from '../../testing/receiver.ts'
 
+/** For machines that run all tests at once. */
+const patient = { timeout: 10_000 }
+
 let receiver: Receiver
 let platform: Platform
 beforeAll(async () => {
@@ -38,7 +41,7 @@ describe('A test event', () => {
     expect(headers['location']).toBe(`/v1/deliveries/${body.id}`)
     expect(body).toMatchObject({ endpointId: id, eventType: 'endpoint.test', attempts: [] })
     expect(body).not.toHaveProperty('position')
-    await expect.poll(async () => (await read(body.id)).status).toBe('completed')
+    await expect.poll(async () => (await read(body.id)).status, patient).toBe('completed')
     expect((await read(body.id)).attempts).toEqual([
       {
         attempt: 1,
@@ -64,7 +67,7 @@ describe('A test event', () => {
     receiver.answer = { status: 500, body: 'no, sorry' }
     const { id } = await create()
     const { body } = await call('POST', `/v1/endpoints/${id}/test`)
-    await expect.poll(async () => (await read(body.id)).attempts.length).toBe(1)
+    await expect.poll(async () => (await read(body.id)).attempts.length, patient).toBe(1)
     expect(await read(body.id)).toMatchObject({
       status: 'retrying',
       nextAttemptAt: expect.any(String),
@@ -124,7 +127,7 @@ describe('Redelivering', () => {
     const delivery = await deliveredOf(id, job.id)
     const { status, body } = await call('POST', `/v1/deliveries/${delivery.id}/redeliver`)
     expect([status, body.redeliveryOf, body.eventId]).toEqual([202, delivery.id, job.id])
-    await expect.poll(async () => (await read(body.id)).status).toBe('completed')
+    await expect.poll(async () => (await read(body.id)).status, patient).toBe('completed')
     const [first, second] = receiver.received
     expect(second?.body).toBe(first?.body)
     expect(second?.headers['webhook-id']).toBe(first?.headers['webhook-id'])
@@ -150,7 +153,7 @@ describe('Redelivering', () => {
     const since = new Date(Date.now() - 1_000).toISOString()
     const { id } = await create()
     const { body } = await call('POST', `/v1/endpoints/${id}/test`)
-    await expect.poll(async () => (await read(body.id)).status).toBe('failed')
+    await expect.poll(async () => (await read(body.id)).status, patient).toBe('failed')
     expect((await call('GET', `/v1/endpoints/${id}`)).body.disabledReason).toBe('gone')
     const wanted = { endpoint: id, status: 'failed', since }
     const many = (more: object) => call('POST', '/v1/deliveries/redeliver', { ...wanted, ...more })
@@ -159,7 +162,7 @@ describe('Redelivering', () => {
     receiver.answer = { status: 200 }
     await call('POST', `/v1/endpoints/${id}/enable`)
     expect(await many({})).toMatchObject({ status: 202, body: { deliveries: 1, complete: true } })
-    await expect.poll(() => list(`endpoint=${id}&status=completed`)).toHaveLength(1)
+    await expect.poll(() => list(`endpoint=${id}&status=completed`), patient).toHaveLength(1)
     const later = new Date(Date.now() + 60_000).toISOString()
     expect((await many({ since: later, dryRun: true })).body.deliveries).toBe(0)
     expect((await many({ endpoint: 'none' })).body.deliveries).toBe(0)
@@ -184,7 +187,7 @@ describe('A replay', () => {
     expect(body.endpoint.replay).toMatchObject({ perSecond: 1_000, until: body.endpoint.position })
     const got = () => new Set(receiver.received.map(({ headers }) => headers['webhook-id']))
     await expect.poll(() => missed.every((job) => got().has(job.id)), { timeout: 15_000 }).toBe(true)
-    await expect.poll(async () => (await call('GET', `/v1/endpoints/${id}`)).body.replay).toBeUndefined()
+    await expect.poll(async () => (await call('GET', `/v1/endpoints/${id}`)).body.replay, patient).toBeUndefined()
   })
 
   it('of a time before anything happened sends nothing', async () => {

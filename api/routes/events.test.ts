@@ -13,6 +13,9 @@ import { adminKey } from '../../testing/platform.ts'
 import { openRecord, type TestRecord } from '../../testing/record.ts'
 import { startTcpProxy } from '../../testing/tcp-proxy.ts'
 
+/** For machines that run all tests at once. */
+const patient = { timeout: 10_000 }
+
 /** Names what is told of a job on its way, which others get not. */
 const named = 'type=job.progress,job.completed'
 
@@ -177,7 +180,7 @@ describe('A stream of events', () => {
     const { open } = await stage.api({ beatEveryMs: 20 })
     const stream = await open('/v1/events?type=job.failed')
     await stage.end({}, {})
-    await expect.poll(() => stream.lastEventId()).toBe('2')
+    await expect.poll(() => stream.lastEventId(), patient).toBe('2')
     expect(stream.comments).toContain('still here')
     expect(stream.messages).toEqual([])
   })
@@ -200,12 +203,12 @@ describe('A stream of events', () => {
     const listening = async () =>
       stage.sql<{ pid: number }[]>`
         select pid from pg_stat_activity where query ilike 'listen%' and datname = current_database()`
-    await expect.poll(async () => (await listening()).length).toBe(1)
+    await expect.poll(async () => (await listening()).length, patient).toBe(1)
     const [first] = await stage.end({})
     await expectJobs(stream, [first!])
     const [before] = await listening()
     await stage.sql`select pg_terminate_backend(${before!.pid})`
-    await expect.poll(async () => (await listening()).filter(({ pid }) => pid !== before!.pid).length).toBe(1)
+    await expect.poll(async () => (await listening()).filter(({ pid }) => pid !== before!.pid).length, patient).toBe(1)
     await expectJobs(stream, [first!, ...(await stage.end({}))])
   })
 
@@ -221,14 +224,16 @@ describe('A stream of events', () => {
     }
     const streams = await Promise.all(Array.from({ length: 20 }, () => open('/v1/events')))
     const before = await calls()
-    await expect.poll(calls).toBeGreaterThan(before + 5)
+    await expect.poll(calls, patient).toBeGreaterThan(before + 5)
     const since = performance.now()
     const from = await calls()
-    await expect.poll(() => performance.now() - since).toBeGreaterThan(300)
+    await expect.poll(() => performance.now() - since, patient).toBeGreaterThan(300)
     expect((await calls()) - from).toBeLessThan(60)
     for (const stream of streams) stream.close()
     let last = -1
-    await expect.poll(async () => [last, (last = await calls())].reduce((a, b) => b - a), { interval: 200 }).toBe(0)
+    await expect
+      .poll(async () => [last, (last = await calls())].reduce((a, b) => b - a), { interval: 200, timeout: 10_000 })
+      .toBe(0)
   })
 })
 
@@ -244,7 +249,7 @@ describe('Resuming', () => {
     const streams = await Promise.all(
       [0, 1, 7, 29, 30].map((from) => open('/v1/events', { 'last-event-id': String(from) })),
     )
-    await expect.poll(() => ids.length).toBeGreaterThan(60)
+    await expect.poll(() => ids.length, patient).toBeGreaterThan(60)
     isOver = true
     await coming
     await Promise.all([0, 1, 7, 29, 30].map((from, index) => expectJobs(streams[index]!, ids.slice(from))))
@@ -257,9 +262,9 @@ describe('Resuming', () => {
     await report(stage.sql, id, 2_345)
     await stage.place()
     const stream = await open(`/v1/events?lastEventId=0&${named}`)
-    await expect.poll(() => stream.messages.length).toBe(2_345)
+    await expect.poll(() => stream.messages.length, patient).toBe(2_345)
     const [last] = await stage.end({})
-    await expect.poll(() => stream.messages.length).toBe(2_346)
+    await expect.poll(() => stream.messages.length, patient).toBe(2_346)
     expect(stream.messages.map((message) => Number(message.id))).toEqual(Array.from({ length: 2_346 }, (_, n) => n + 1))
     expect(jobsOf(stream).at(-1)).toBe(last)
   })
@@ -293,7 +298,7 @@ describe('Resuming', () => {
     const ids = await stage.end(...many(5))
     await pruneUpTo(stage.sql, 3)
     const [behind, inTime] = await Promise.all([open('/v1/events?lastEventId=1'), open('/v1/events?lastEventId=3')])
-    await expect.poll(() => behind.messages.length).toBe(3)
+    await expect.poll(() => behind.messages.length, patient).toBe(3)
     expect(behind.messages[0]).toEqual({ id: '3', event: 'reset', data: { missedFrom: 2, missedThrough: 3 } })
     expect(jobsOf(behind).slice(1)).toEqual(ids.slice(3))
     await expectJobs(inTime, ids.slice(3))
@@ -330,7 +335,7 @@ describe('The stream of one job', () => {
     await report(stage.sql, id, 2)
     await stage.place()
     const stream = await open(`/v1/jobs/${id}/events?${named}`)
-    await expect.poll(() => stream.messages.length).toBe(2)
+    await expect.poll(() => stream.messages.length, patient).toBe(2)
     await stage.end({})
     await report(stage.sql, id, 1)
     await stage.record.end(id, 'completed', 0)
@@ -405,13 +410,15 @@ describe('Events on the way to the end', () => {
     const stage = await openStage()
     const { open } = await stage.api()
     const [plain, curious] = await Promise.all([open('/v1/events'), open(`/v1/events?${named}`)])
-    await expect.poll(() => readWishes(stage.sql)).toEqual(['job.progress'])
+    await expect.poll(() => readWishes(stage.sql), patient).toEqual(['job.progress'])
     const id = await stage.record.addJob()
     await report(stage.sql, id, 1)
     await stage.record.end(id, 'completed', 0)
     await stage.place()
-    await expect.poll(() => curious.messages.map(({ event }) => event)).toEqual(['job.progress', 'job.completed'])
-    await expect.poll(() => plain.messages.map(({ event }) => event)).toEqual(['job.completed'])
+    await expect
+      .poll(() => curious.messages.map(({ event }) => event), patient)
+      .toEqual(['job.progress', 'job.completed'])
+    await expect.poll(() => plain.messages.map(({ event }) => event), patient).toEqual(['job.completed'])
   })
 })
 
@@ -425,7 +432,7 @@ describe('The bounds of streams', () => {
     expect(refused).toMatchObject({ status: 429, headers: { 'retry-after': '5' } })
     expect(refused.problem().type).toMatch(/rate-limited$/)
     first.close()
-    await expect.poll(async () => (await open('/v1/events')).status).toBe(200)
+    await expect.poll(async () => (await open('/v1/events')).status, patient).toBe(200)
     const full = await (await stage.api({ maxInAll: 0 })).open('/v1/events')
     expect(full).toMatchObject({ status: 503, headers: { 'retry-after': '1' } })
   })
@@ -448,7 +455,7 @@ describe('The bounds of streams', () => {
     for (let round = 0; round < 6 && !isBehind; round++) {
       await report(stage.sql, id, 100, 50_000)
       await stage.place()
-      await expect.poll(() => quick.messages.length).toBe((round + 1) * 100)
+      await expect.poll(() => quick.messages.length, patient).toBe((round + 1) * 100)
     }
     const ending = new Promise((resolve) => slow.once('end', resolve))
     let text = ''
@@ -470,7 +477,7 @@ describe('The bounds of streams', () => {
       )
       await once(socket, 'close')
     }
-    await expect.poll(async () => (await open('/v1/events')).status).toBe(200)
+    await expect.poll(async () => (await open('/v1/events')).status, patient).toBe(200)
   })
 })
 
@@ -496,7 +503,7 @@ describe('A WebSocket', () => {
     const { port } = await stage.api()
     const ids = await stage.end({}, { status: 'failed' })
     const { messages } = await dial(port, '/v1/events?lastEventId=0&type=job.completed')
-    await expect.poll(() => messages.length).toBe(2)
+    await expect.poll(() => messages.length, patient).toBe(2)
     expect(messages[0]).toEqual({ id: '0', type: 'open', data: {} })
     expect(messages[1]).toMatchObject({
       id: '1',
@@ -504,7 +511,7 @@ describe('A WebSocket', () => {
       data: { type: 'job.completed', data: { id: ids[0] } },
     })
     const [next] = await stage.end({})
-    await expect.poll(() => messages.length).toBe(3)
+    await expect.poll(() => messages.length, patient).toBe(3)
     expect(messages[2]).toMatchObject({ id: '3', data: { data: { id: next } } })
   })
 
@@ -536,7 +543,7 @@ describe('A WebSocket', () => {
     const stage = await openStage()
     const { port, app } = await stage.api()
     const { messages, closed } = await dial(port, '/v1/events')
-    await expect.poll(() => messages.length).toBe(1)
+    await expect.poll(() => messages.length, patient).toBe(1)
     await app.close()
     expect(await closed).toBe(1_001)
     expect(messages.at(-1)).toEqual({ id: '0', type: 'end', data: { reason: 'draining', position: 0 } })
@@ -561,7 +568,7 @@ describe('A WebSocket', () => {
     for (let round = 1; round < 7; round++) {
       await report(stage.sql, id, 100, 50_000)
       await stage.place()
-      await expect.poll(() => quick.messages.length).toBe(round * 100)
+      await expect.poll(() => quick.messages.length, patient).toBe(round * 100)
     }
     socket.resume()
     expect(await closed).toBe(1_013)
