@@ -579,6 +579,21 @@ describe('A WebSocket', () => {
     )
   })
 
+  it('that never comes to be gives its place back', async () => {
+    const stage = await openStage()
+    const { port } = await stage.api({ maxPerKey: 1 })
+    for (let time = 0; time < 3; time++) {
+      const socket = connectSocket(port, '127.0.0.1')
+      socket
+        .resume()
+        .write(
+          `GET /v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${adminKey}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n`,
+        )
+      await once(socket, 'close')
+    }
+    await expect.poll(async () => (await dial(port, '/v1/events')).status, patient).toBe(101)
+  })
+
   it('that says too much is cut off, and what it says does nothing', async () => {
     const stage = await openStage()
     const { port } = await stage.api()
