@@ -250,6 +250,24 @@ describe('The relay', () => {
     })
   })
 
+  it('goes on with the other endpoints while one cannot be served at all', async () => {
+    const broken = await addEndpoint(record.sql, { maxInFlight: 600 })
+    const healthy = await addEndpoint(record.sql, { maxInFlight: 600 })
+    const ids = await end(2)
+    await record.sql.unsafe(`
+      create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = '22003'; end $$;
+      create trigger refuse before insert on deliveries for each row when (new.endpoint_id = '${broken.endpoint.id}') execute function refuse()`)
+    const drop = async () => void (await record.sql.unsafe('drop function if exists refuse cascade'))
+    onTestFinished(drop)
+    const one = relay()
+    expect(await one.runOnce()).toBeGreaterThan(0)
+    expect(await delivered(healthy.endpoint.id)).toEqual(ids)
+    expect(await readEndpoint(record.sql, 'default', broken.endpoint.id)).toMatchObject({ cursor: 0 })
+    await drop()
+    expect(await one.runOnce()).toBe(false)
+    expect(await delivered(broken.endpoint.id)).toEqual(ids)
+  })
+
   it('costs one statement a round while there is nobody to tell', async () => {
     await end(3)
     const db = connect(record.url, { applicationName: 'counted', max: 1 })

@@ -15,8 +15,9 @@ const pageLimit = 200
 /** Deliveries of one statement, and characters of their bodies, beyond a single endpoint's. */
 const maxDeliveries = 500
 const maxCharacters = 8 * 1_048_576
-/** Wait before the next round while endpoints have no room, in milliseconds. */
-const noRoomMs = 25
+/** Wait before the next round while endpoints have no room, in milliseconds; longer while nothing moves. */
+const shortestWaitMs = 25
+const longestWaitMs = 100
 
 export interface RelayOptions {
   readonly sql: Database['sql']
@@ -31,6 +32,9 @@ export interface RelayOptions {
 export class Relay {
   readonly #options: RelayOptions
   readonly #windows: DeliveryWindows
+  #waitMs = shortestWaitMs
+  #failed = false
+  #failedBefore = false
 
   constructor(options: RelayOptions) {
     this.#options = options
@@ -42,23 +46,43 @@ export class Relay {
     const behind = await findEndpointsBehind(this.#options.sql)
     if (behind.length === 0) return false
     await this.#windows.look(behind)
+    this.#failed = false
     const pages = new Map<string, Promise<StreamPage>>()
+    const rounds = [await this.#advance('cursor', behind, pages), await this.#advance('replay', behind, pages)]
+    this.#failedBefore = this.#failed
+    if (this.#failed) return longestWaitMs
+    if (rounds.some(({ more }) => more)) return true
+    if (!rounds.some(({ waits }) => waits)) return false
+    const idle = rounds.every(({ steps }) => steps === 0)
+    this.#waitMs = idle ? Math.min(this.#waitMs * 2, longestWaitMs) : shortestWaitMs
+    return this.#waitMs
+  }
+
+  /** Has each endpoint take a step on its course, as far as it has room; one that cannot does not keep the others from it. */
+  async #advance(course: Course, behind: readonly EndpointBehind[], pages: Map<string, Promise<StreamPage>>) {
+    const steps: Step[] = []
     let [more, waits] = [false, false]
-    for (const course of ['cursor', 'replay'] as const) {
-      const steps: Step[] = []
-      for (const endpoint of behind) {
-        const leg = legOf(endpoint, course, this.#windows.room(endpoint))
-        if (!leg) continue
-        const step = leg.room > 0 ? await this.#plan(endpoint, leg, pages) : undefined
-        if (step) steps.push(step)
-        if ((step?.to ?? leg.from) < leg.end) {
-          if (step && step.deliveries.length < leg.room) more = true
-          else waits = true
-        }
-      }
-      for (const chunk of inChunks(steps)) await this.#take(course, chunk)
+    for (const endpoint of behind) {
+      const leg = legOf(endpoint, course, this.#windows.room(endpoint))
+      if (!leg) continue
+      const step = leg.room > 0 ? await this.#orLater(this.#plan(endpoint, leg, pages)) : undefined
+      if (step) steps.push(step)
+      if ((step?.to ?? leg.from) === leg.end) continue
+      if (step && step.deliveries.length < leg.room) more = true
+      else waits = true
     }
-    return more || (waits && noRoomMs)
+    for (const chunk of inChunks(steps)) await this.#orLater(this.#take(course, chunk))
+    return { more, waits, steps: steps.length }
+  }
+
+  /** What fails is tried again in a later round; the log is told once, until a round succeeds. */
+  async #orLater<Result>(work: Promise<Result>): Promise<Result | undefined> {
+    return work.catch((error: unknown) => {
+      if (!this.#failedBefore && !this.#failed)
+        this.#options.log.warn({ err: error }, 'Deliveries could not be made, and are tried again')
+      this.#failed = true
+      return undefined
+    })
   }
 
   /** To be called when somebody else relays. */
@@ -96,9 +120,13 @@ export class Relay {
     } catch (error) {
       if (!isRowError(error)) throw error
       const halves = halve(steps)
-      if (halves) for (const half of halves) await this.#take(course, half)
+      if (halves) for (const half of halves) await this.#orLater(this.#take(course, half))
       else {
-        log.error({ err: error, steps }, 'An event cannot be delivered as it is, and is set aside')
+        const { endpointId, deliveries: [delivery] = [] } = steps[0] ?? {}
+        log.error(
+          { err: error, endpointId, eventId: delivery?.eventId },
+          'An event cannot be delivered as it is, and is set aside',
+        )
         await takeSteps(sql, course, steps.map(setAside(error)), terms)
       }
     }

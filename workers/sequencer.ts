@@ -8,6 +8,7 @@ import {
   unlockSequence,
   unplacedChannel,
 } from '@jobyard/db/sequence'
+import { withDeadline } from '@jobyard/queues/deadline'
 import type { Logger } from 'pino'
 
 export interface SequencerOptions {
@@ -19,6 +20,8 @@ export interface SequencerOptions {
   readonly log: Logger
 }
 
+/** Time that ceasing to listen may take, in milliseconds. */
+const unlistenWithinMs = 1_000
 /** Rounds after which one looks at all events, and not only at late ones: a minute's. */
 const fullRoundEvery = 60
 
@@ -80,10 +83,18 @@ export class Sequencer {
     this.#rounds = 0
     const { log, onUnplaced } = this.#options
     if (leads) log.info('This process gives events their places')
-    if (!leads || this.#listening || !onUnplaced) return
+    if (leads && onUnplaced)
+      await this.#listen(onUnplaced).catch((error: unknown) =>
+        log.warn({ err: error }, 'Nudges are not heard; events are looked for every second'),
+      )
+  }
+
+  /** Listens anew: who lost the lock lost its connections, and the driver may have given up listening. */
+  async #listen(onUnplaced: () => void): Promise<void> {
+    await this.#listening
+      ?.then(({ unlisten }) => withDeadline(unlisten(), unlistenWithinMs, 'Unlistening'))
+      .catch(() => {})
     this.#listening = this.#db.sql.listen(unplacedChannel, onUnplaced)
-    await this.#listening.catch(() => {
-      this.#listening = undefined
-    })
+    await this.#listening
   }
 }

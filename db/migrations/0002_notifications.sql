@@ -60,11 +60,12 @@ CREATE INDEX "deliveries_by_endpoint" ON "deliveries" USING btree ("endpoint_id"
 CREATE INDEX "deliveries_by_tenant" ON "deliveries" USING btree ("tenant","job_id");--> statement-breakpoint
 CREATE INDEX "deliveries_by_event" ON "deliveries" USING btree ("event_id");--> statement-breakpoint
 CREATE INDEX "endpoints_by_tenant" ON "endpoints" USING btree ("tenant","id");--> statement-breakpoint
-CREATE INDEX "endpoints_enabled" ON "endpoints" USING btree ("cursor") WHERE disabled_at is null;--> statement-breakpoint
+CREATE INDEX "endpoints_enabled" ON "endpoints" USING btree ("id") WHERE disabled_at is null;--> statement-breakpoint
 CREATE INDEX "endings_unplaced" ON "endings" USING btree ("ended_at") WHERE position is null and events > 0;--> statement-breakpoint
 CREATE INDEX "endings_by_position" ON "endings" USING btree ("position") WHERE position is not null;--> statement-breakpoint
 CREATE INDEX "outbox_unplaced" ON "outbox" USING btree ("occurred_at") WHERE position is null and data is not null;--> statement-breakpoint
 CREATE INDEX "outbox_by_position" ON "outbox" USING btree ("position") WHERE position is not null;--> statement-breakpoint
 CREATE INDEX "outbox_by_job" ON "outbox" USING btree ("job_id") WHERE data is not null;--> statement-breakpoint
 CREATE INDEX "outbox_of_no_job" ON "outbox" USING btree ("occurred_at") WHERE job_id is null;--> statement-breakpoint
+ALTER TABLE "endpoints" SET (fillfactor = 40);--> statement-breakpoint
 INSERT INTO "stream" DEFAULT VALUES;

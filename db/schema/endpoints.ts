@@ -50,7 +50,7 @@ export const endpoints = pgTable(
   (endpoint) => [
     index('endpoints_by_tenant').on(endpoint.tenant, endpoint.id),
     index('endpoints_enabled')
-      .on(endpoint.cursor)
+      .on(endpoint.id)
       .where(sql`disabled_at is null`),
   ],
 )

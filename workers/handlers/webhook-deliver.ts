@@ -29,8 +29,12 @@ const excerptLength = 1_000
 const throttling = new Set([429, 502, 504])
 /** How long a receiver that asks for less is left alone when it does not say, in milliseconds. */
 const defaultPauseMs = 5_000
-/** Share of a wait by which it is spread, so that those who wait for the same do not come back together. */
+/** Share of a wait that a receiver asked for by which it is spread, so that those who wait for the same do not come back together. */
 const spread = 0.1
+/** The same of the wait for a circuit: so few come while it is tried that a delivery outlasts days of it (a job may be claimed 1,000 times). */
+const snoozeSpread = 0.5
+/** Wait of those who come while another delivery tries the circuit, in milliseconds. */
+const probedMs = 60_000
 
 export interface WebhookDependencies {
   readonly sql: Sql
@@ -76,10 +80,10 @@ function refuseUnwanted(
 
 /** @returns whether this delivery probes a circuit that was open. @throws SnoozeError while it is open, or another one probes it. */
 async function admit(sql: Sql, { id, failures, openForMs }: DeliveryEndpoint): Promise<boolean> {
-  if (openForMs > 0) throw new SnoozeError(spreadOut(openForMs), 'The circuit of the endpoint is open')
+  if (openForMs > 0) throw new SnoozeError(spreadOut(openForMs, snoozeSpread), 'The circuit of the endpoint is open')
   if (failures < failuresToOpen) return false
   if (await takeProbe(sql, id)) return true
-  throw new SnoozeError(spreadOut(timeoutMs), 'Another delivery tries the endpoint')
+  throw new SnoozeError(spreadOut(probedMs, snoozeSpread), 'Another delivery tries the endpoint')
 }
 
 /** For deliveries whose body could not be made or stored with them. @throws PermanentError with reason `not_deliverable`. */
@@ -167,6 +171,6 @@ function describeAnswer({ status, body }: GuardedResponse, latencyMs: number) {
 }
 
 /** @returns a wait that is a little longer at random. */
-function spreadOut(ms: number): number {
-  return Math.ceil(ms * (1 + spread * Math.random()))
+function spreadOut(ms: number, share = spread): number {
+  return Math.ceil(ms * (1 + share * Math.random()))
 }
