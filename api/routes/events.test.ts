@@ -154,7 +154,7 @@ describe('A stream of events', () => {
     expect([stream.status, stream.problem().type]).toEqual([422, expect.stringMatching(/validation-failed$/)])
   })
 
-  it.each(['abc', '-1', '1.5', '1e3', '99', '12345678901234567890', ''])(
+  it.each(['abc', '-1', '1-', '99-1', '1.5', '1e3', '99', '12345678901234567890', ''])(
     'refuses the Last-Event-ID "%s"',
     async (id) => {
       const { open } = await (await openStage()).api()
@@ -299,9 +299,26 @@ describe('Resuming', () => {
     await pruneUpTo(stage.sql, 3)
     const [behind, inTime] = await Promise.all([open('/v1/events?lastEventId=1'), open('/v1/events?lastEventId=3')])
     await expect.poll(() => behind.messages.length, patient).toBe(3)
-    expect(behind.messages[0]).toEqual({ id: '3', event: 'reset', data: { missedFrom: 2, missedThrough: 3 } })
+    expect(behind.messages[0]).toEqual({
+      id: '3',
+      event: 'reset',
+      data: { reason: 'deleted', missedFrom: 2, missedThrough: 3 },
+    })
     expect(jobsOf(behind).slice(1)).toEqual(ids.slice(3))
     await expectJobs(inTime, ids.slice(3))
+  })
+
+  it('after a standby has taken over is told that it may have missed something, and goes on', async () => {
+    const stage = await openStage()
+    const { open } = await stage.api()
+    const ids = await stage.end({}, {})
+    const of = async (id: string, path = '/v1/events') => (await open(path, { 'last-event-id': id })).messages
+    const [behind, ahead, job] = [await of('1-7'), await of('99-7'), await of('2-7', `/v1/jobs/${ids[1]}/events`)]
+    await expect.poll(() => [behind.length, ahead.length, job.length], patient).toEqual([2, 1, 2])
+    expect(behind[0]).toEqual({ id: '1', event: 'reset', data: { reason: 'failover' } })
+    expect(behind[1]?.data.data.id).toBe(ids[1])
+    expect(ahead[0]).toEqual({ id: '2', event: 'reset', data: { reason: 'failover' } })
+    expect(job.map(({ event }) => event)).toEqual(['reset', 'job.completed'])
   })
 
   it('is told of a gap that comes while it reads', async () => {
@@ -322,7 +339,11 @@ describe('Resuming', () => {
     await pruneUpTo(stage.sql, 3)
     network.thaw()
     await expect.poll(() => stream.messages.length, { timeout: 20_000 }).toBe(3)
-    expect(stream.messages[1]).toEqual({ id: '3', event: 'reset', data: { missedFrom: 2, missedThrough: 3 } })
+    expect(stream.messages[1]).toEqual({
+      id: '3',
+      event: 'reset',
+      data: { reason: 'deleted', missedFrom: 2, missedThrough: 3 },
+    })
     expect(jobsOf(stream)[2]).toBe(kept)
   })
 })

@@ -79,8 +79,8 @@ const messages = {
 }
 const howItWorks =
   '`id` is the position in the stream, `event` the type, `data` what a webhook would have as its body. Reconnect with `Last-Event-ID` ' +
-  'and nothing is missing or doubled, also through another process. `reset` tells that events were deleted before you read them ' +
-  '(`missedFrom` to `missedThrough`), and goes on after them. `end` tells that you are to reconnect: the process drains, or you read too ' +
+  'and nothing is missing or doubled, also through another process. `reset` tells that you may have missed ' +
+  'something, since events were deleted before you read them or a standby took over, and the stream goes on. `end` tells that you are to reconnect: the process drains, or you read too ' +
   'slowly. A comment comes every 15 s. A key may read 50 streams at once.\n\n' +
   'The same URL speaks WebSocket: messages are JSON `{id, type, data}`, the first is `open`, and `lastEventId` in the query resumes. The ' +
   'key travels in `Authorization` there too, which browsers cannot set on a WebSocket: let your own server read the stream for them.'
@@ -99,16 +99,16 @@ export const eventRoutes: FastifyPluginAsyncZod<EventRoutesOptions> = async (app
 
   const open = async (request: FastifyRequest, query: z.output<typeof streamQuery>, jobId?: string) => {
     const { socket } = request.raw
-    const place = streams.takePlace(request.keyId)
-    socket.once('close', place.release)
+    const seat = streams.takeSeat(request.keyId)
+    socket.once('close', seat.release)
     try {
       const filter = filterOf(request.tenant, query, jobId)
       const lastEventId = request.headers['last-event-id']?.toString() ?? query.lastEventId
       const beginning = await bounded(() => findBeginning(sql, filter, lastEventId))
-      request.openedStream = beginning ? { filter, beginning, place } : null
+      request.openedStream = beginning ? { filter, beginning, seat } : null
     } finally {
-      if (!request.openedStream || socket.destroyed) place.release()
-      if (!request.openedStream) socket.off('close', place.release)
+      if (!request.openedStream || socket.destroyed) seat.release()
+      if (!request.openedStream) socket.off('close', seat.release)
     }
   }
 

@@ -30,9 +30,9 @@ export interface EventStreamsOptions {
   readonly limits?: Partial<EventStreamLimits> | undefined
 }
 
-/** Place for one stream, until it is given back. */
-export interface StreamPlace {
-  /** Gives the place back; may be called again. */
+/** Room for one stream, until it is given back. */
+export interface Seat {
+  /** Gives the room back; may be called again. */
   readonly release: () => void
 }
 
@@ -40,7 +40,7 @@ export interface StreamPlace {
 export interface OpenedStream {
   readonly filter: StreamFilter
   readonly beginning: StreamBeginning
-  readonly place: StreamPlace
+  readonly seat: Seat
 }
 
 const defaultLimits: EventStreamLimits = {
@@ -68,13 +68,13 @@ export class EventStreams {
   readonly #limits: EventStreamLimits
   readonly #hub: StreamHub
   readonly #open = new Set<StreamReader>()
-  readonly #placesOfKey = new Map<string, number>()
+  readonly #seatsOfKey = new Map<string, number>()
   readonly #logTrouble: (error: unknown) => void
   readonly #turns = new Turns(maxBehind)
   readonly #wishes: NodeJS.Timeout
   readonly #wished = new Set<OptInEvent>()
   #isListening = false
-  #places = 0
+  #seats = 0
   #closed = false
 
   constructor(options: EventStreamsOptions) {
@@ -93,13 +93,13 @@ export class EventStreams {
   }
 
   /**
-   * Takes a place for a stream.
+   * Takes a seat for a stream.
    *
    * @throws Problem `rate-limited` when the key has as many as it may, or `unavailable` when the process does, or drains.
    */
-  takePlace(key: string): StreamPlace {
-    const ofKey = this.#placesOfKey.get(key) ?? 0
-    if (this.#closed || this.#places >= this.#limits.maxInAll) throw full()
+  takeSeat(key: string): Seat {
+    const ofKey = this.#seatsOfKey.get(key) ?? 0
+    if (this.#closed || this.#seats >= this.#limits.maxInAll) throw full()
     if (ofKey >= this.#limits.maxPerKey) throw tooManyOf(this.#limits.maxPerKey)
     this.#count(key, 1)
     let isTaken = true
@@ -112,11 +112,11 @@ export class EventStreams {
   }
 
   /**
-   * Lets a client follow the stream until one of them ends it, and gives its place back then.
+   * Lets a client follow the stream until one of them ends it, and gives its seat back then.
    *
    * @param connect makes the connection to the client, which tells once it is closed.
    */
-  follow({ filter, beginning, place }: OpenedStream, connect: (onClose: () => void) => StreamSink): void {
+  follow({ filter, beginning, seat }: OpenedStream, connect: (onClose: () => void) => StreamSink): void {
     const reader = new StreamReader({
       filter,
       beginning,
@@ -127,7 +127,7 @@ export class EventStreams {
     const onClose = () => {
       this.#open.delete(reader)
       reader.close()
-      place.release()
+      seat.release()
     }
     this.#open.add(reader)
     reader.start(connect(onClose)).catch((error: unknown) => {
@@ -146,10 +146,10 @@ export class EventStreams {
   }
 
   #count(key: string, more: number): void {
-    this.#places += more
-    const ofKey = (this.#placesOfKey.get(key) ?? 0) + more
-    if (ofKey > 0) this.#placesOfKey.set(key, ofKey)
-    else this.#placesOfKey.delete(key)
+    this.#seats += more
+    const ofKey = (this.#seatsOfKey.get(key) ?? 0) + more
+    if (ofKey > 0) this.#seatsOfKey.set(key, ofKey)
+    else this.#seatsOfKey.delete(key)
   }
 
   /** Asks for those events which are written only while somebody does; not again for those that were just asked for. */

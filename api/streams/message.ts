@@ -1,10 +1,11 @@
 import type { StreamEvent } from '@jobyard/db/stream'
 import { eventJson } from '@jobyard/queues/event-body'
+import { idOf, type Place } from './place.ts'
 
 /** What a reader is told. */
 export interface StreamMessage {
   /** How far a reader has come who has got it: where it resumes. */
-  readonly position: number
+  readonly id: string
   readonly type: string
   /** JSON text, without line breaks. */
   readonly data: string
@@ -16,10 +17,10 @@ export type EndReason = 'slow' | 'draining'
 const bodies = new WeakMap<StreamEvent, string>()
 
 /** The message of an event. Its text is made once, however many read it. */
-export function eventMessage(event: StreamEvent): StreamMessage {
+export function eventMessage(event: StreamEvent, timeline: number): StreamMessage {
   const data = bodies.get(event) ?? bodyOf(event)
   bodies.set(event, data)
-  return { position: event.position, type: event.type, data }
+  return { id: idOf({ position: event.position, timeline }), type: event.type, data }
 }
 
 /** One that cannot be told in full must not keep the others from being told. */
@@ -32,21 +33,27 @@ function bodyOf(event: StreamEvent): string {
 }
 
 /** Tells that events are deleted which the reader has not got. @param after how far it has come. @param tail the last one deleted. */
-export function resetMessage(after: number, tail: number): StreamMessage {
-  return { position: tail, type: 'reset', data: JSON.stringify({ missedFrom: after + 1, missedThrough: tail }) }
+export function deletedMessage(after: number, tail: Place): StreamMessage {
+  const data = JSON.stringify({ reason: 'deleted', missedFrom: after + 1, missedThrough: tail.position })
+  return { id: idOf(tail), type: 'reset', data }
 }
 
-/** Tells that the stream ends here, and is to be read on from `position`, elsewhere or later. */
-export function endMessage(position: number, reason: EndReason): StreamMessage {
-  return { position, type: 'end', data: JSON.stringify({ reason, position }) }
+/** Tells that the newest events which the reader has got may be others now, and that it may have missed some: a standby took over. */
+export function failoverMessage(place: Place): StreamMessage {
+  return { id: idOf(place), type: 'reset', data: JSON.stringify({ reason: 'failover' }) }
+}
+
+/** Tells that the stream ends here, and is to be read on from there, elsewhere or later. */
+export function endMessage(place: Place, reason: EndReason): StreamMessage {
+  return { id: idOf(place), type: 'end', data: JSON.stringify({ reason, position: place.position }) }
 }
 
 /** A message as https://html.spec.whatwg.org/multipage/server-sent-events.html has it. */
-export function asServerSentEvent({ position, type, data }: StreamMessage): string {
-  return `id: ${position}\nevent: ${type}\ndata: ${data}\n\n`
+export function asServerSentEvent({ id, type, data }: StreamMessage): string {
+  return `id: ${id}\nevent: ${type}\ndata: ${data}\n\n`
 }
 
 /** A message as the text of a WebSocket's frame. */
-export function asFrame({ position, type, data }: StreamMessage): string {
-  return `{"id":"${position}","type":${JSON.stringify(type)},"data":${data}}`
+export function asFrame({ id, type, data }: StreamMessage): string {
+  return `{"id":"${id}","type":${JSON.stringify(type)},"data":${data}}`
 }

@@ -1,9 +1,10 @@
 import type { Sql } from '@jobyard/db/connect'
 import { isId } from '@jobyard/db/ids'
 import { getJob } from '@jobyard/db/jobs'
-import { readJobEvents, readStreamEnds } from '@jobyard/db/stream'
+import { readJobEvents, readStream } from '@jobyard/db/stream'
 import { Problem, noSuchJob } from '../problem.ts'
 import { isLastOne, type StreamFilter } from './filter.ts'
+import { placeOf } from './place.ts'
 import type { StreamBeginning } from './stream-reader.ts'
 
 /**
@@ -19,32 +20,27 @@ export async function findBeginning(
   lastEventId: string | undefined,
 ): Promise<StreamBeginning | undefined> {
   const { tenant, jobId } = filter
-  const position = lastEventId === undefined ? undefined : positionOf(lastEventId)
-  const { head } = await readStreamEnds(sql)
-  if (position !== undefined && position > head) throw noPosition()
-  if (jobId === undefined) return { position: position ?? head, isCaughtUp: (position ?? head) === head }
+  const asked = lastEventId === undefined ? undefined : placeOf(lastEventId)
+  if (lastEventId !== undefined && !asked) throw noPosition()
+  const { head, timeline } = await readStream(sql, { after: asked?.position ?? 0, limit: 0, tenant })
+  const isRewound = asked !== undefined && asked.timeline !== timeline
+  if (asked && asked.position > head && !isRewound) throw noPosition()
+  if (jobId === undefined) {
+    const position = Math.min(asked?.position ?? head, head)
+    return { place: { position, timeline }, isRewound, isCaughtUp: position === head }
+  }
   const job = isId(jobId) ? await getJob(sql, tenant, jobId) : undefined
   if (!job || job.internal) throw noSuchJob(jobId)
-  return beginningOfJob(sql, filter, jobId, { position: position ?? 0, head })
+  const place = { position: isRewound ? 0 : (asked?.position ?? 0), timeline }
+  const history = await historyOf(sql, tenant, jobId, head)
+  const last = history.events.find((event) => isLastOne(event, filter))
+  return last && last.position <= place.position ? undefined : { place, isRewound, history, isCaughtUp: true }
 }
 
-/** The head was read before: what has no place by then comes after it. */
-async function beginningOfJob(
-  sql: Sql,
-  filter: StreamFilter,
-  jobId: string,
-  { position, head }: { readonly position: number; readonly head: number },
-): Promise<StreamBeginning | undefined> {
-  const events = await readJobEvents(sql, filter.tenant, jobId)
-  const last = events.find((event) => isLastOne(event, filter))
-  if (last && last.position <= position) return undefined
-  return { position, history: { events, through: Math.max(head, events.at(-1)?.position ?? 0) }, isCaughtUp: true }
-}
-
-/** @throws Problem `bad-request` when the text is not what a stream gave as `id`. */
-function positionOf(lastEventId: string): number {
-  if (!/^\d{1,15}$/.test(lastEventId)) throw noPosition()
-  return Number(lastEventId)
+/** The events of a job up to some place. The head was read before: what has no place by then comes after it. */
+async function historyOf(sql: Sql, tenant: string, jobId: string, head: number) {
+  const events = await readJobEvents(sql, tenant, jobId)
+  return { events, through: Math.max(head, events.at(-1)?.position ?? 0) }
 }
 
 function noPosition(): Problem {

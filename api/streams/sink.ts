@@ -7,10 +7,10 @@ export interface StreamSink {
   /** Bytes that the reader has not taken yet. */
   readonly waitingBytes: number
   /** Tells where the stream begins. */
-  open(position: number): void
+  open(id: string): void
   send(messages: readonly StreamMessage[]): void
   /** Shows that the connection lives, and how far the stream has come. */
-  beat(position: number): void
+  beat(id: string): void
   /** Ends the stream; who does not take the rest soon is cut off. @param reason when the reader wanted more. */
   end(reason?: EndReason): void
 }
@@ -29,17 +29,17 @@ export function serverSentEvents(response: ServerResponse, onClose: () => void):
     get waitingBytes() {
       return response.writableLength
     },
-    open: (position) => {
+    open: (id) => {
       response.writeHead(200, {
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
         'x-accel-buffering': 'no',
         connection: 'close',
       })
-      response.write(`retry: ${retryMs}\nid: ${position}\n\n`)
+      response.write(`retry: ${retryMs}\nid: ${id}\n\n`)
     },
     send: (messages) => void response.write(messages.map(asServerSentEvent).join('')),
-    beat: (position) => void response.write(`: still here\nid: ${position}\n\n`),
+    beat: (id) => void response.write(`: still here\nid: ${id}\n\n`),
     end: () => {
       response.end()
       const timer = setTimeout(() => response.destroy(), lingerMs)
@@ -64,7 +64,7 @@ export function webSocketMessages(socket: WebSocket, onClose: () => void): Strea
     get waitingBytes() {
       return socket.bufferedAmount
     },
-    open: (position) => send({ position, type: 'open', data: '{}' }),
+    open: (id) => send({ id, type: 'open', data: '{}' }),
     send: (messages) => {
       for (const message of messages) send(message)
     },

@@ -10,17 +10,17 @@ import { Turns } from './turns.ts'
 
 const tenants = ['one', 'two']
 
-function eventAt(position: number): StreamEvent {
-  const tenant = tenants[position % tenants.length] ?? ''
-  const occurredAt = new Date(0)
+const tenantOf = (position: number) => tenants[position % tenants.length] ?? ''
+
+function eventAt(position: number, id: string): StreamEvent {
   return {
     position,
-    id: String(position),
-    tenant,
+    id,
+    tenant: tenantOf(position),
     type: 'job.completed',
-    occurredAt,
+    occurredAt: new Date(0),
     sequence: 1,
-    jobId: String(position),
+    jobId: id,
     job: null,
     data: null,
   }
@@ -28,29 +28,36 @@ function eventAt(position: number): StreamEvent {
 
 /** A stream in memory, whose pages take as long to read as the scheduler likes. */
 function openLog(scheduler: fc.Scheduler, pageSize: number) {
-  let head = 0
-  let tail = 0
+  const ids: string[] = []
+  let [tail, timeline] = [0, 1]
   const readPage = async (after: number, tenant?: string): Promise<StreamPage> => {
     await scheduler.schedule(Promise.resolve(), 'asked')
+    const head = ids.length
     const through = Math.max(Math.min(after + pageSize, head), after)
-    const positions = Array.from({ length: through - after }, (_, index) => after + 1 + index)
-    const events = positions.filter((position) => position > tail).map(eventAt)
-    const page = {
-      events: events.filter((event) => tenant === undefined || event.tenant === tenant),
-      through,
-      head,
-      tail,
-    }
+    const events = ids
+      .map((id, index) => eventAt(index + 1, id))
+      .filter(({ position }) => position > Math.max(after, tail) && position <= through)
+      .filter((event) => tenant === undefined || event.tenant === tenant)
+    const page = { events, through, head, tail, timeline }
     await scheduler.schedule(Promise.resolve(), 'answered')
     return page
   }
   return {
+    ids,
     readPage,
-    get head() {
-      return head
+    head: () => ids.length,
+    timeline: () => timeline,
+    grow: (by: number) => {
+      for (let added = 0; added < by; added++) ids.push(`${ids.length + 1} of ${timeline}`)
     },
-    grow: (by: number) => void (head += by),
-    prune: (upTo: number) => void (tail = Math.max(tail, Math.min(upTo, head))),
+    prune: (upTo: number) => {
+      tail = Math.max(tail, Math.min(upTo, ids.length))
+    },
+    /** A standby takes over that lacks the newest events. */
+    failOver: (lost: number) => {
+      ids.length = Math.max(ids.length - lost, tail)
+      timeline++
+    },
   }
 }
 
@@ -70,7 +77,7 @@ function openSink() {
 const limits = { maxWaitingBytes: 1, pageWithinMs: 1_000, beatEveryMs: 1_000_000 }
 
 describe('Readers', () => {
-  it('get every event of their tenant once and in order, or are told of those that are deleted, however reads are interleaved', async () => {
+  it('get every event of their tenant once and in order, or are told of those that are deleted or lost, however reads are interleaved', async () => {
     const step = fc.oneof(
       {
         weight: 6,
@@ -82,6 +89,7 @@ describe('Readers', () => {
       },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('read' as const), amount: fc.nat(40) }) },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('leave' as const), amount: fc.nat(5) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('fail over' as const), amount: fc.nat(4) }) },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('prune' as const), amount: fc.nat(60) }) },
     )
     await fc.assert(
@@ -99,7 +107,7 @@ describe('Readers', () => {
             const { got, sink } = openSink()
             const reader = new StreamReader({
               filter: { tenant, events: usualEvents, jobTypes: [], tags: [] },
-              beginning: { position: from, isCaughtUp: from === log.head },
+              beginning: { place: { position: from, timeline: log.timeline() }, isCaughtUp: from === log.head() },
               live: hub,
               limits,
               readPage: log.readPage,
@@ -115,42 +123,56 @@ describe('Readers', () => {
           for (const { kind, amount } of steps) {
             if (kind === 'grow') log.grow(amount)
             if (kind === 'prune') log.prune(amount)
-            if (kind === 'read') begin(Math.max(log.head - amount, 0))
+            if (kind === 'fail over') log.failOver(amount)
+            if (kind === 'read') begin(Math.max(log.head() - amount, 0))
             if (kind === 'leave') leave(amount)
             if (kind === 'pass') for (let n = 0; n < amount && scheduler.count() > 0; n++) await scheduler.waitOne()
             hub.wake()
           }
-          const isBehind = () => readers.some(({ reader, left }) => !left && reader.position < log.head)
+          const isAtHead = ({ place }: StreamReader) =>
+            place.position === log.head() && place.timeline === log.timeline()
+          const isBehind = () => readers.some(({ reader, left }) => !left && !isAtHead(reader))
           for (let turn = 0; turn < 5_000 && isBehind(); turn++) {
             if (scheduler.count() > 0) await scheduler.waitOne()
             else await new Promise(setImmediate)
             hub.wake()
           }
-          for (const { reader, got, from, tenant } of readers) {
-            reader.close()
-            expect(told(got)).toEqual(wanted(got, from, reader.position, tenant))
-          }
           expect(isBehind()).toBe(false)
+          for (const { reader, got, from, tenant, left } of readers) {
+            reader.close()
+            if (!left) expect(toldSince(got, from).told).toEqual(wantedOf(log.ids, toldSince(got, from), tenant))
+          }
         },
       ),
-      { numRuns: 400 },
+      { numRuns: 300 },
     )
   })
 })
 
-/** Positions that a reader was given. */
-function told(got: StreamMessage[]): number[] {
-  return got.filter(({ type }) => type !== 'reset').map(({ position }) => position)
+interface Told {
+  readonly told: string[]
+  /** Where it has begun, or was last told to begin again. */
+  from: number
+  readonly missed: { missedFrom: number; missedThrough: number }[]
 }
 
-/** Positions that it should have been given: all of its tenant, without those that it was told are missing. */
-function wanted(got: StreamMessage[], from: number, to: number, tenant: string): number[] {
-  const missed = got
-    .filter(({ type }) => type === 'reset')
-    .map(({ data }) => JSON.parse(data) as { missedFrom: number; missedThrough: number })
-  return Array.from({ length: to - from }, (_, index) => from + 1 + index)
-    .filter((position) => eventAt(position).tenant === tenant)
-    .filter((position) => !missed.some((gap) => gap.missedFrom <= position && position <= gap.missedThrough))
+/** What a reader knows who believes what it was told: events by their ids, those that are missing, and that it is to begin again. */
+function toldSince(got: StreamMessage[], from: number): Told {
+  return got.reduce<Told>(
+    (known, { id, type, data }) => {
+      const { reason, ...missed } = JSON.parse(data)
+      if (type !== 'reset') return { ...known, told: [...known.told, JSON.parse(data).data.id] }
+      if (reason === 'failover') return { told: [], from: Number(id.split('-')[0]), missed: [] }
+      return { ...known, missed: [...known.missed, missed] }
+    },
+    { told: [], from, missed: [] },
+  )
+}
+
+function wantedOf(ids: string[], { from, missed }: Told, tenant: string): string[] {
+  const isMissed = (position: number) =>
+    missed.some(({ missedFrom, missedThrough }) => missedFrom <= position && position <= missedThrough)
+  return ids.filter((_, index) => index + 1 > from && tenantOf(index + 1) === tenant && !isMissed(index + 1))
 }
 
 it('Turns are taken by so many at once, in order, also after one that failed', async () => {

@@ -1,4 +1,5 @@
 import type { StreamEvent, StreamPage } from '@jobyard/db/stream'
+import { rewound, type Place } from './place.ts'
 import type { LiveEvents, StreamReader } from './stream-reader.ts'
 
 export interface StreamHubOptions {
@@ -19,6 +20,7 @@ export class StreamHub implements LiveEvents {
   readonly #options: StreamHubOptions
   readonly #readers = new Set<StreamReader>()
   #through = 0
+  #timeline = 0
   /** Every event after `#recentAfter` up to `#through`. */
   #recent: StreamEvent[] = []
   #recentAfter = 0
@@ -33,13 +35,14 @@ export class StreamHub implements LiveEvents {
   /**
    * From now on hands the reader everything that follows its position.
    *
-   * @returns false when the reader is too far behind, and must read on by itself.
+   * @returns false when the reader must read on by itself: it is too far behind.
    */
   join(reader: StreamReader): boolean {
-    if (!this.#isReading) this.#start(reader.position)
-    if (reader.position < this.#recentAfter) return false
+    if (!this.#isReading) this.#start(reader.place)
+    if (reader.place.timeline !== this.#timeline) this.wake() // one of the two has yet to see that a standby took over
+    if (reader.place.timeline !== this.#timeline || reader.place.position < this.#recentAfter) return false
     this.#readers.add(reader)
-    reader.take({ events: this.#recent, through: this.#through, tail: 0 })
+    reader.take({ events: this.#recent, through: this.#through, tail: 0, timeline: this.#timeline })
     return true
   }
 
@@ -54,7 +57,8 @@ export class StreamHub implements LiveEvents {
     this.#wakeUp?.()
   }
 
-  #start(position: number): void {
+  #start({ position, timeline }: Place): void {
+    this.#timeline = timeline
     this.#isReading = true
     this.#through = this.#recentAfter = position
     this.#recent = []
@@ -72,16 +76,20 @@ export class StreamHub implements LiveEvents {
     this.#isReading = false
   }
 
-  #handOut({ events, through, tail }: StreamPage): void {
-    const isGap = tail > this.#through
-    this.#through = Math.max(through, tail)
-    this.#remember(events, isGap ? tail : undefined)
+  #handOut({ events, through, head, tail, timeline }: StreamPage): void {
+    const rewoundTo = rewound({ position: this.#through, timeline: this.#timeline }, { head, timeline })
+    const isGap = rewoundTo !== undefined || tail > this.#through
+    this.#through = Math.max(Math.min(through, head), tail)
+    this.#timeline = timeline
+    this.#remember(events, isGap ? Math.max(rewoundTo ?? tail, tail) : undefined)
     const byTenant = Map.groupBy(events, ({ tenant }) => tenant)
     for (const reader of this.#readers) {
-      reader.take({ events: byTenant.get(reader.filter.tenant) ?? [], through: this.#through, tail })
+      const mine = byTenant.get(reader.filter.tenant) ?? []
+      reader.take({ events: mine, through: this.#through, tail, timeline, rewound: rewoundTo })
     }
   }
 
+  /** @param gapUpTo what was remembered leads up to another event than this one. */
   #remember(events: readonly StreamEvent[], gapUpTo: number | undefined): void {
     const { maxRecent = defaultMaxRecent } = this.#options
     const recent = gapUpTo === undefined ? [...this.#recent, ...events] : [...events]

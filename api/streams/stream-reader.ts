@@ -1,6 +1,14 @@
-import type { StreamEvent, StreamPage } from '@jobyard/db/stream'
+import type { StreamPage } from '@jobyard/db/stream'
 import { isLastOne, isWanted, type StreamFilter } from './filter.ts'
-import { endMessage, eventMessage, resetMessage, type EndReason, type StreamMessage } from './message.ts'
+import {
+  deletedMessage,
+  endMessage,
+  eventMessage,
+  failoverMessage,
+  type EndReason,
+  type StreamMessage,
+} from './message.ts'
+import { idOf, rewound, type Place } from './place.ts'
 import type { StreamSink } from './sink.ts'
 
 /** Bounds of one reader. */
@@ -14,7 +22,10 @@ export interface ReaderLimits {
 }
 
 /** A part of the stream that follows what was read before. */
-export type StreamPart = Pick<StreamPage, 'events' | 'through' | 'tail'>
+export interface StreamPart extends Pick<StreamPage, 'events' | 'through' | 'tail' | 'timeline'> {
+  /** Where to go on, since positions after it may mean other events than they did: see {@link rewound}. */
+  readonly rewound?: number | undefined
+}
 
 /** Where readers find what is new: see {@link import('./stream-hub.ts').StreamHub}. */
 export interface LiveEvents {
@@ -25,7 +36,9 @@ export interface LiveEvents {
 /** Where a reader begins. */
 export interface StreamBeginning {
   /** How far it has come. */
-  readonly position: number
+  readonly place: Place
+  /** Whether it has come to another place, which is no more. */
+  readonly isRewound?: boolean
   /** All that it wants of the stream up to some place. */
   readonly history?: Pick<StreamPart, 'events' | 'through'> | undefined
   /** Whether nothing else comes before what is new. */
@@ -52,50 +65,52 @@ export class StreamReader {
   readonly filter: StreamFilter
   readonly #options: StreamReaderOptions
   #sink: StreamSink | undefined
-  #position: number
+  #place: Place
   #ended = false
   #beats: NodeJS.Timeout | undefined
 
   constructor(options: StreamReaderOptions) {
     this.#options = options
     this.filter = options.filter
-    this.#position = options.beginning.position
+    this.#place = options.beginning.place
   }
 
   /** How far it has come in the stream. */
-  get position(): number {
-    return this.#position
+  get place(): Place {
+    return this.#place
   }
 
   /** Reads on until it is handed what everybody is, or has ended. */
   async start(sink: StreamSink): Promise<void> {
     const { beginning, limits } = this.#options
     this.#sink = sink
-    this.#beats = setInterval(() => sink.beat(this.#position), limits.beatEveryMs)
-    sink.open(this.#position)
-    if (beginning.history) this.take({ ...beginning.history, tail: 0 })
+    this.#beats = setInterval(() => sink.beat(idOf(this.#place)), limits.beatEveryMs)
+    sink.open(idOf(this.#place))
+    if (beginning.isRewound) sink.send([failoverMessage(this.#place)])
+    if (beginning.history) this.take({ ...beginning.history, tail: 0, timeline: this.#place.timeline })
     await this.#catchUp()
   }
 
   /** Takes what follows. Who has not taken what it was sent before is dropped. */
-  take({ events, through, tail }: StreamPart): void {
+  take(part: StreamPart): void {
     const sink = this.#sink
     if (this.#ended || !sink) return
     if (sink.waitingBytes > this.#options.limits.maxWaitingBytes) return this.end('slow')
-    const reset = this.#position < tail ? [resetMessage(this.#position, tail)] : []
-    const from = Math.max(this.#position, tail)
-    const news = events.filter(({ position }) => position > from)
+    const resets = this.#skipTo(part)
+    const { position, timeline } = this.#place
+    const news = part.events.filter((event) => event.position > position)
     const last = news.find((event) => isLastOne(event, this.filter))
-    const messages = [...reset, ...this.#messagesOf(news, last)]
+    const wanted = news.filter((event) => isWanted(event, this.filter) && (!last || event.position <= last.position))
+    const messages = [...resets, ...wanted.map((event) => eventMessage(event, timeline))]
     if (messages.length > 0) sink.send(messages)
-    this.#position = Math.max(from, last?.position ?? through)
+    this.#place = { position: Math.max(position, last?.position ?? part.through), timeline }
     if (last) this.end()
   }
 
   /** Ends the stream. @param reason when the reader wanted more: it is told where to read on. */
   end(reason?: EndReason): void {
     if (this.#ended) return
-    if (reason) this.#sink?.send([endMessage(this.#position, reason)])
+    if (reason) this.#sink?.send([endMessage(this.#place, reason)])
     this.close()
     this.#sink?.end(reason)
   }
@@ -107,10 +122,19 @@ export class StreamReader {
     this.#options.live.leave(this)
   }
 
-  #messagesOf(events: readonly StreamEvent[], last: StreamEvent | undefined): StreamMessage[] {
-    return events
-      .filter((event) => isWanted(event, this.filter) && (!last || event.position <= last.position))
-      .map(eventMessage)
+  /** Goes back or on to where the part begins. @returns what tells the reader so. */
+  #skipTo({ rewound: rewoundTo, tail, timeline }: StreamPart): StreamMessage[] {
+    const resets: StreamMessage[] = []
+    if (rewoundTo !== undefined) {
+      this.#place = { position: Math.min(this.#place.position, rewoundTo), timeline }
+      resets.push(failoverMessage(this.#place))
+    }
+    const { position } = this.#place
+    if (position < tail) {
+      this.#place = { ...this.#place, position: tail }
+      resets.push(deletedMessage(position, this.#place))
+    }
+    return resets
   }
 
   async #catchUp(): Promise<void> {
@@ -118,9 +142,9 @@ export class StreamReader {
     let { isCaughtUp } = this.#options.beginning
     while (!this.#ended) {
       if (isCaughtUp && live.join(this)) return
-      const page = await readPage(this.#position, this.filter.tenant)
+      const page = await readPage(this.#place.position, this.filter.tenant)
       if (!page) continue
-      this.take(page)
+      this.take({ ...page, through: Math.min(page.through, page.head), rewound: rewound(this.#place, page) })
       isCaughtUp = page.through >= page.head
       await this.#untilTaken()
     }
