@@ -6,7 +6,6 @@ import { newWebhookSecret } from '@jobyard/queues/webhook-signature'
 
 /** The secret of the installation in tests. */
 export const secretOfTests = 'secret-of-tests'
-const box = new SecretBox(secretOfTests)
 
 /** An endpoint, and the secret that its receiver knows. */
 export interface TestEndpoint {
@@ -14,8 +13,12 @@ export interface TestEndpoint {
   readonly secret: string
 }
 
-/** Stores an endpoint that wants what ends jobs. */
-export async function addEndpoint(sql: Sql, overrides: Partial<NewEndpoint> = {}): Promise<TestEndpoint> {
+/** Stores an endpoint that wants what ends jobs. @param installation its secret, under which that of the endpoint is stored. */
+export async function addEndpoint(
+  sql: Sql,
+  overrides: Partial<NewEndpoint> = {},
+  installation = secretOfTests,
+): Promise<TestEndpoint> {
   const id = newId()
   const secret = newWebhookSecret()
   const endpoint = await insertEndpoint(sql, {
@@ -28,7 +31,7 @@ export async function addEndpoint(sql: Sql, overrides: Partial<NewEndpoint> = {}
     tags: [],
     includeOutput: false,
     headers: null,
-    secret: box.seal(secret, id),
+    secret: new SecretBox(installation).seal(secret, id),
     maxInFlight: 5,
     ...overrides,
   })

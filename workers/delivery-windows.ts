@@ -4,10 +4,20 @@ import type { Step } from '@jobyard/db/deliveries'
 import { failuresToOpen } from '@jobyard/db/endpoint-health'
 import type { EndpointRow } from '@jobyard/db/endpoints'
 
+/** Width of the window of an endpoint about which nothing is known, or that has just failed. */
+const firstWidth = 10
 /** Deliveries that are looked at to recall which are in flight, as a multiple of those that may be. */
 const recallTimes = 4
+/** Above what any endpoint may have in flight. */
+const widest = 100_000
 /** Endpoints that are remembered. */
 const maxKept = 10_000
+
+interface DeliveryWindow {
+  readonly inFlight: Set<string>
+  /** How many may be in flight: one more for each that ended, so that a receiver shows that it answers before it gets many. */
+  width: number
+}
 
 /**
  * What the relay has made and is not done: deliveries that wait for their first attempt, or are in it. Those that wait for another one
@@ -15,7 +25,7 @@ const maxKept = 10_000
  */
 export class DeliveryWindows {
   readonly #sql: Sql
-  readonly #inFlight = new Map<string, Set<string>>()
+  readonly #windows = new Map<string, DeliveryWindow>()
 
   constructor(sql: Sql) {
     this.#sql = sql
@@ -23,33 +33,48 @@ export class DeliveryWindows {
 
   /** Finds out what is still in flight to these endpoints. */
   async look(endpoints: readonly EndpointRow[]): Promise<void> {
-    if (this.#inFlight.size > maxKept) this.#inFlight.clear()
-    const known = endpoints.flatMap(({ id }) => this.#inFlight.get(id) ?? [])
-    const ids = known.flatMap((each) => [...each])
-    const still = ids.length > 0 ? await findInFlight(this.#sql, ids) : new Set<string>()
-    for (const each of known) for (const id of each) if (!still.has(id)) each.delete(id)
-    for (const { id, maxInFlight } of endpoints) {
-      if (this.#inFlight.has(id)) continue
-      this.#inFlight.set(id, new Set(await recallInFlight(this.#sql, id, recallTimes * maxInFlight)))
+    if (this.#windows.size > maxKept) this.#windows.clear()
+    await this.#dropEnded(endpoints.flatMap(({ id }) => this.#windows.get(id) ?? []))
+    for (const endpoint of endpoints) {
+      const window = this.#windows.get(endpoint.id) ?? (await this.#recall(endpoint))
+      if (endpoint.failures >= failuresToOpen) window.width = firstWidth
     }
   }
 
   /** @returns how many deliveries may be made to an endpoint: one at a time while its circuit is tried. */
   room({ id, maxInFlight, failures }: EndpointRow): number {
-    const limit = failures >= failuresToOpen ? 1 : maxInFlight
-    return Math.max(limit - (this.#inFlight.get(id)?.size ?? 0), 0)
-  }
-
-  /** Forgets everything, for when somebody else relays. */
-  forget(): void {
-    this.#inFlight.clear()
+    const { inFlight, width } = this.#windows.get(id) ?? { inFlight: new Set(), width: firstWidth }
+    const limit = failures >= failuresToOpen ? 1 : Math.min(width, maxInFlight)
+    return Math.max(limit - inFlight.size, 0)
   }
 
   /** Notes deliveries that were made. @param jobs those of them that are queued. */
   add(steps: readonly Step[], jobs: ReadonlySet<string>): void {
     for (const { endpointId, deliveries } of steps) {
-      const ids = this.#inFlight.get(endpointId)
-      for (const { id } of deliveries) if (jobs.has(id)) ids?.add(id)
+      const inFlight = this.#windows.get(endpointId)?.inFlight
+      for (const { id } of deliveries) if (jobs.has(id)) inFlight?.add(id)
     }
+  }
+
+  /** Forgets everything, for when somebody else relays. */
+  forget(): void {
+    this.#windows.clear()
+  }
+
+  async #dropEnded(windows: readonly DeliveryWindow[]): Promise<void> {
+    const ids = windows.flatMap(({ inFlight }) => [...inFlight])
+    const still = ids.length > 0 ? await findInFlight(this.#sql, ids) : new Set<string>()
+    for (const window of windows) {
+      const before = window.inFlight.size
+      for (const id of window.inFlight) if (!still.has(id)) window.inFlight.delete(id)
+      window.width = Math.min(window.width + before - window.inFlight.size, widest)
+    }
+  }
+
+  async #recall({ id, maxInFlight }: EndpointRow): Promise<DeliveryWindow> {
+    const inFlight = new Set(await recallInFlight(this.#sql, id, recallTimes * maxInFlight))
+    const window = { inFlight, width: firstWidth }
+    this.#windows.set(id, window)
+    return window
   }
 }

@@ -114,6 +114,15 @@ describe('The relay', () => {
     expect(await delivered(byTag.endpoint.id)).toEqual([tagged])
   })
 
+  it('passes the events of other tenants quickly', async () => {
+    const { endpoint } = await addEndpoint(record.sql)
+    await end(30, { tenant: 'another' })
+    const ids = await end(2)
+    await relay().runOnce()
+    expect(await delivered(endpoint.id)).toEqual(ids)
+    expect(await readEndpoint(record.sql, 'default', endpoint.id)).toMatchObject({ cursor: 32 })
+  })
+
   it('tells outputs only to those who ask for them', async () => {
     const thin = await addEndpoint(record.sql)
     const thick = await addEndpoint(record.sql, { includeOutput: true })
@@ -144,6 +153,27 @@ describe('The relay', () => {
     expect(await delivered(endpoint.id)).toEqual(ids)
   })
 
+  it('gives an endpoint more as it takes more, and few again when it has failed', async () => {
+    const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 35 })
+    await end(90)
+    const one = relay()
+    const made: number[] = []
+    for (let round = 0; round < 4; round++) {
+      const before = (await delivered(endpoint.id)).length
+      await one.runOnce()
+      made.push((await delivered(endpoint.id)).length - before)
+      await finish()
+    }
+    expect(made).toEqual([10, 20, 35, 25])
+    await end(90)
+    await record.sql`update endpoints set failures = 5, open_until = now()`
+    await one.runOnce()
+    await finish()
+    await record.sql`update endpoints set failures = 0, open_until = null`
+    await one.runOnce()
+    expect(await delivered(endpoint.id)).toHaveLength(90 + 1 + 11)
+  })
+
   it('recalls what another relay has made', async () => {
     const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 2 })
     await end(5)
@@ -163,7 +193,10 @@ describe('The relay', () => {
       await addEndpoint(record.sql, { maxInFlight: 100, jobTypes: ['echo'] }),
     ]
     const ids = await end(30)
-    await Promise.all(Array.from({ length: 4 }, () => relay().runOnce()))
+    for (let round = 0; round < 3; round++) {
+      await Promise.all(Array.from({ length: 4 }, () => relay().runOnce()))
+      await finish()
+    }
     for (const { endpoint } of endpoints) expect(await delivered(endpoint.id)).toEqual(ids)
   })
 

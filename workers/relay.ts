@@ -12,6 +12,8 @@ import { DeliveryWindows } from './delivery-windows.ts'
 
 /** Positions that are looked at for one endpoint in one round, at most. */
 const pageLimit = 200
+/** The same after a page without an event of the tenant: others' events, and deleted ones, are passed quickly. */
+const emptyPageLimit = 1_000
 /** Deliveries of one statement, and characters of their bodies, beyond a single endpoint's. */
 const maxDeliveries = 500
 const maxCharacters = 8 * 1_048_576
@@ -91,13 +93,9 @@ export class Relay {
   }
 
   async #plan(endpoint: EndpointBehind, leg: Leg, pages: Map<string, Promise<StreamPage>>): Promise<Step | undefined> {
-    const { tenant, includeOutput } = endpoint
-    const limit = Math.min(isPicky(endpoint) ? pageLimit : leg.room, pageLimit, leg.end - leg.from)
-    const range = { after: leg.from, limit, tenant, outputLimit: includeOutput ? eventOutputLimit : 0 }
-    const key = JSON.stringify(range)
-    const reading = pages.get(key) ?? readStream(this.#options.sql, range)
-    pages.set(key, reading)
-    const { events, through } = await reading
+    const read = (limit: number) => this.#read(endpoint, leg, limit, pages)
+    const few = await read(isPicky(endpoint) ? pageLimit : Math.min(leg.room, pageLimit))
+    const { events, through } = few.events.length === 0 && few.through < leg.end ? await read(emptyPageLimit) : few
     const wanted = events.filter((event) => wants(endpoint, event))
     const taken = wanted.slice(0, leg.room)
     const to = wanted.length > taken.length ? (taken.at(-1)?.position ?? leg.from) : through
@@ -108,6 +106,21 @@ export class Relay {
       to,
       deliveries: taken.map((event) => deliveryOf(event, endpoint)),
     }
+  }
+
+  /** Endpoints that are at the same place share what is read there. */
+  #read(
+    { tenant, includeOutput }: EndpointBehind,
+    { from, end }: Leg,
+    limit: number,
+    pages: Map<string, Promise<StreamPage>>,
+  ): Promise<StreamPage> {
+    const outputLimit = includeOutput ? eventOutputLimit : 0
+    const range = { after: from, limit: Math.min(limit, end - from), tenant, outputLimit }
+    const key = JSON.stringify(range)
+    const reading = pages.get(key) ?? readStream(this.#options.sql, range)
+    pages.set(key, reading)
+    return reading
   }
 
   /** Takes steps together; if one of their deliveries cannot be stored, finds it and sets it aside. */

@@ -132,6 +132,18 @@ describe('The sequencer', () => {
     expect(await places()).toEqual(upTo(1))
   })
 
+  it('hears nudges again after it has lost its connections', async () => {
+    let heard = 0
+    const leader = openSequencer({ onUnplaced: () => heard++ })
+    await leader.runOnce()
+    await killSequencers()
+    while (leader.leads) await leader.runOnce().catch(() => {})
+    while (!leader.leads) await leader.runOnce().catch(() => {})
+    heard = 0
+    await record.sql`select pg_notify(${unplacedChannel}, '')`
+    await expect.poll(() => heard, { timeout: 5_000 }).toBeGreaterThan(0)
+  })
+
   it('listens only where somebody wants to know', async () => {
     await openSequencer().runOnce()
     const listening = () => record.sql`

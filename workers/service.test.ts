@@ -49,6 +49,26 @@ it('A loop that is stopped waits for its round, not for its pause', async () => 
   expect(ended).toBe(true)
 })
 
+it('A loop that is woken does not wait for its pause, nor for longer than its round has said', async () => {
+  let rounds = 0
+  const reached = [1, 2, 3].map(() => Promise.withResolvers<void>())
+  const loop = new Loop({
+    name: 'test',
+    everyMs: 3_600_000,
+    log,
+    runOnce: async () => {
+      reached[rounds++]?.resolve()
+      return rounds === 2 ? 1 : false
+    },
+  })
+  loop.start()
+  await reached[0]?.promise
+  loop.wake()
+  await Promise.all(reached.map(({ promise }) => promise))
+  await loop.stop()
+  expect(rounds).toBe(3)
+})
+
 it('A loop gives up a round that never ends, and begins the next one', async () => {
   let rounds = 0
   const second = Promise.withResolvers<void>()

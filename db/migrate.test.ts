@@ -1,0 +1,43 @@
+import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import postgres from 'postgres'
+import { expect, inject, it, onTestFinished } from 'vitest'
+import journal from './migrations/meta/_journal.json' with { type: 'json' }
+import { migrate } from './migrate.ts'
+
+/** Makes a database that has the first migrations only. */
+async function databaseOf(migrations: number): Promise<string> {
+  const admin = postgres(inject('postgresAdminUrl'), { max: 1, onnotice: () => {} })
+  const name = `test_${randomUUID().replaceAll('-', '')}`
+  await admin.unsafe(`create database ${name}`)
+  onTestFinished(async () => {
+    await admin.unsafe(`drop database ${name}`)
+    await admin.end()
+  })
+  const url = new URL(inject('postgresAdminUrl'))
+  url.pathname = `/${name}`
+  const sql = postgres(url.href, { max: 1 })
+  await sql`create table schema_migrations (id serial primary key, hash text not null, created_at bigint)`
+  for (const { tag, when } of journal.entries.slice(0, migrations)) {
+    await sql.unsafe(await readFile(new URL(`./migrations/${tag}.sql`, import.meta.url), 'utf8'))
+    await sql`insert into schema_migrations (hash, created_at) values (${tag}, ${when})`
+  }
+  await sql.end()
+  return url.href
+}
+
+it('What had ended before there were places gets one, and the stream begins with it', async () => {
+  const url = await databaseOf(2)
+  const sql = postgres(url, { max: 1 })
+  onTestFinished(() => sql.end())
+  await sql`
+    insert into endings (queue, tenant, status, ended_at, job_ids, jobs)
+    values ('default', 'default', 'completed', now(), array[gen_random_uuid(), gen_random_uuid()], 2)`
+  await migrate(url)
+  await migrate(url)
+  expect(await sql`select jobs, events, position from endings`).toEqual([{ jobs: 2, events: 2, position: null }])
+  expect(await sql`select head, tail from stream`).toEqual([{ head: '0', tail: '0' }])
+  const [storage] =
+    await sql`select attstorage from pg_attribute where attrelid = 'endings'::regclass and attname = 'job_ids'`
+  expect(storage).toEqual({ attstorage: 'e' })
+})
