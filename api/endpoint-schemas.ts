@@ -67,7 +67,7 @@ export const newEndpointSchema = z.strictObject({
   tags: endpointFields.tags.default([]),
   includeOutput: endpointFields.includeOutput.default(false),
   headers: endpointFields.headers.default({}),
-  maxInFlight: endpointFields.maxInFlight.default(20),
+  maxInFlight: endpointFields.maxInFlight.default(50),
 })
 export type EndpointSubmission = z.output<typeof newEndpointSchema>
 export const endpointChangesSchema = z.strictObject(endpointFields).partial()

@@ -49,7 +49,7 @@ describe('An endpoint', () => {
       tags: [],
       includeOutput: false,
       headerNames: ['X-Key'],
-      maxInFlight: 20,
+      maxInFlight: 50,
       status: 'enabled',
       failures: 0,
       position: 0,
