@@ -1,9 +1,11 @@
 import type { Database } from '@jobyard/db/connect'
+import type { AllowList } from '@jobyard/outbound/address-rules'
 import type { Carrier } from '@jobyard/queues/carrier'
 import type { Catalogue } from '@jobyard/queues/catalogue'
 import { Circuit } from '@jobyard/queues/circuit'
 import { Intake } from '@jobyard/queues/intake'
 import { logLostTickets } from '@jobyard/queues/log-together'
+import { SecretBox } from '@jobyard/queues/secret-box'
 import { TicketSender } from '@jobyard/queues/tickets'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { validatorCompiler } from 'fastify-type-provider-zod'
@@ -12,6 +14,8 @@ import { BatchItems } from './batch-items.ts'
 import type { StreamLimits } from './batch-stream.ts'
 import { BatchStreams } from './batch-streams.ts'
 import { Cursors } from './cursor.ts'
+import { DeliveryActions } from './delivery-actions.ts'
+import { EndpointActions } from './endpoint-actions.ts'
 import { FinishedJobs } from './finished-jobs.ts'
 import { JobActions } from './job-actions.ts'
 import { parseJson } from './parse-json.ts'
@@ -19,21 +23,27 @@ import { keyMatcher, registerAuth } from './plugins/auth.ts'
 import { BodyDeadline } from './plugins/body-deadline.ts'
 import { registerErrors } from './plugins/errors.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
-import { boundRecordRoutes } from './plugins/record-bounds.ts'
+import { boundRecordRoutes, withinRecordBounds } from './plugins/record-bounds.ts'
 import { batchRoutes } from './routes/batch.ts'
 import { boardRoutes } from './routes/board.ts'
+import { deliveryRoutes } from './routes/deliveries.ts'
+import { endpointRoutes } from './routes/endpoints.ts'
+import { asksForWebSocket, eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
 import { jobRoutes } from './routes/jobs.ts'
 import { jobTypeRoutes } from './routes/job-types.ts'
 import { queueRoutes } from './routes/queues.ts'
+import { EventStreams, type EventStreamLimits } from './streams/event-streams.ts'
 
 export interface AppDependencies {
   readonly db: Database
   readonly carrier: Carrier
   readonly catalogue: Catalogue
   readonly adminKey: string
-  /** Signs cursors. */
+  /** Signs cursors, and encrypts the secrets of endpoints. */
   readonly secret: string
+  /** Private hosts and networks that endpoints may be at; none when absent. */
+  readonly outboundAllow?: AllowList
   readonly version: string
   readonly log: Logger
   /** False while the process is draining. */
@@ -44,6 +54,8 @@ export interface AppDependencies {
   readonly recordTimeoutMs?: number | undefined
   /** Where streams differ from their defaults. */
   readonly streamLimits?: Partial<StreamLimits>
+  /** Where streams of events differ from their defaults. */
+  readonly eventStreamLimits?: Partial<EventStreamLimits> | undefined
 }
 
 /** Largest body of a request, in bytes. */
@@ -68,7 +80,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
-    http: { headersTimeout: requestTimeoutMs },
+    http: { headersTimeout: requestTimeoutMs, shouldUpgradeCallback: asksForWebSocket },
     forceCloseConnections: 'idle',
   })
   const bodyDeadline = new BodyDeadline(app.server, bodyTimeoutMs)
@@ -89,13 +101,20 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   const finished = new FinishedJobs(db.sql)
   const items = new BatchItems(actions, intake, log)
   const streams = new BatchStreams(items, deps.streamLimits)
-  endWaitingOnClose(app, finished, streams)
+  const events = new EventStreams({ sql: db.sql, circuit, log, limits: deps.eventStreamLimits })
+  endWaitingOnClose(app, finished, streams, events)
   circuit.onChange((open) => streams.holdUp(open))
-  await app.register(jobRoutes, {
-    actions,
-    finished,
-    orm: db.orm,
-    cursors: new Cursors(deps.secret),
+  const cursors = new Cursors(deps.secret)
+  const secrets = new SecretBox(deps.secret)
+  const deliveries = new DeliveryActions(db.sql, tickets)
+  const endpoints = new EndpointActions({ sql: db.sql, tickets, secrets, allow: deps.outboundAllow ?? [] })
+  await app.register(jobRoutes, { actions, finished, orm: db.orm, cursors })
+  await app.register(endpointRoutes, { endpoints, deliveries, cursors })
+  await app.register(deliveryRoutes, { deliveries, cursors })
+  await app.register(eventRoutes, {
+    sql: db.sql,
+    streams: events,
+    bounded: withinRecordBounds({ circuit, deadlineMs }),
   })
   await app.register(batchRoutes, { items, streams, bodyDeadline })
   await app.register(jobTypeRoutes, { catalogue })
@@ -121,12 +140,18 @@ function watchRecord(sql: Database['sql'], log: Logger): Circuit {
 }
 
 /** While the app closes, nobody waits for a job any longer, no stream is read on, and each answer is the last of its connection. */
-function endWaitingOnClose(app: FastifyInstance, finished: FinishedJobs, streams: BatchStreams): void {
+function endWaitingOnClose(
+  app: FastifyInstance,
+  finished: FinishedJobs,
+  streams: BatchStreams,
+  events: EventStreams,
+): void {
   let closing = false
   app.addHook('preClose', async () => {
     closing = true
     finished.release()
     streams.close()
+    events.close()
   })
   app.addHook('onSend', async (_request, reply) => {
     if (closing) reply.header('connection', 'close')

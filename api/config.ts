@@ -5,6 +5,7 @@ const variables = {
   ...serverVariables,
   HOST: z.string().default('127.0.0.1'),
   PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
+  OUTBOUND_ALLOW: z.string().default(''),
   JOBYARD_ADMIN_KEY: z
     .string('is not set; `npm start` makes one, the single parts need one')
     .min(32, 'must have 32 characters or more'),

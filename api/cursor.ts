@@ -32,6 +32,20 @@ export class Cursors {
     return id
   }
 
+  /**
+   * Makes the page of a listing.
+   *
+   * @param rows one more than `limit`, if there are so many.
+   */
+  page<Row extends { readonly id: string }>(
+    rows: readonly Row[],
+    limit: number,
+  ): { items: Row[]; nextCursor?: string } {
+    const items = rows.slice(0, limit)
+    const last = items.at(-1)
+    return { items, ...(rows.length > limit && last && { nextCursor: this.seal(last.id) }) }
+  }
+
   #sign(id: string): Buffer {
     return createHmac('sha256', this.#secret).update(`cursor:${id}`).digest().subarray(0, signatureBytes)
   }

@@ -1,6 +1,7 @@
 import type { AttemptRow, JobRow, JobSummary } from '@jobyard/db/jobs'
 import type { Acceptance, NewJob } from '@jobyard/db/intake'
 import type { z } from 'zod'
+import { instants } from './instants.ts'
 import type { attemptSchema, jobSchema, jobSummarySchema } from './schemas.ts'
 
 export type JobView = z.output<typeof jobSchema>
@@ -66,7 +67,8 @@ export function viewAccepted(
   }
 }
 
-function viewAttempt(row: AttemptRow): AttemptView {
+/** An attempt that did not simply complete, as clients see it. */
+export function viewAttempt(row: AttemptRow): AttemptView {
   return {
     attempt: row.attempt,
     outcome: row.outcome,
@@ -87,9 +89,4 @@ function completingAttempt(row: JobRow): AttemptView[] {
       finishedAt: row.finishedAt.toISOString(),
     },
   ]
-}
-
-function instants<Name extends string>(dates: Record<Name, Date | null>): Partial<Record<Name, string>> {
-  const known = Object.entries<Date | null>(dates).flatMap(([name, date]) => (date ? [[name, date.toISOString()]] : []))
-  return Object.fromEntries(known) as Partial<Record<Name, string>>
 }

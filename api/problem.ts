@@ -13,7 +13,9 @@ const kinds = {
   'unsupported-media-type': [415, 'The body must be JSON'],
   'validation-failed': [422, 'The request does not fit the schema'],
   'unknown-job-type': [422, 'There is no such job type'],
+  'url-not-allowed': [422, 'The endpoint may not be called like this'],
   'idempotency-key-reused': [422, 'The idempotency key belongs to another request'],
+  'rate-limited': [429, 'Too much at once'],
   unavailable: [503, 'The platform cannot answer right now'],
   internal: [500, 'Something went wrong on our side'],
 } as const satisfies Record<string, readonly [number, string]>
@@ -79,6 +81,19 @@ export function noSuchJob(id: string): Problem {
   return new Problem(
     'not-found',
     `There is no job ${id.slice(0, 80)}. Check the id; finished jobs are deleted after their retention.`,
+  )
+}
+
+/** The 404 of an endpoint that does not exist, or belongs to somebody else. */
+export function noSuchEndpoint(id: string): Problem {
+  return new Problem('not-found', `There is no endpoint ${id.slice(0, 80)}. See /v1/endpoints.`)
+}
+
+/** The 404 of a delivery that does not exist, or belongs to somebody else. */
+export function noSuchDelivery(id: string): Problem {
+  return new Problem(
+    'not-found',
+    `There is no delivery ${id.slice(0, 80)}. Check the id; deliveries are deleted after their retention.`,
   )
 }
 

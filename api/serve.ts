@@ -1,6 +1,7 @@
 import { checkServer } from '@jobyard/db/check-server'
 import { connect, type Database } from '@jobyard/db/connect'
 import { ensureQueues } from '@jobyard/db/queue-rows'
+import { parseAllowList } from '@jobyard/outbound/address-rules'
 import { awaitServer } from '@jobyard/queues/await-server'
 import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
 import { catalogue as installed } from '@jobyard/queues/catalogue'
@@ -27,6 +28,7 @@ const closingMs = 6_000
  */
 export async function serve(signals: StopSignals, catalogue = installed): Promise<void> {
   const config = readConfig(process.env)
+  const outboundAllow = parseAllowList(config.OUTBOUND_ALLOW)
   const log = createLogger('api', config.LOG_LEVEL)
   const db = connect(config.DATABASE_URL, { applicationName: 'jobyard-api' })
   const carrier = openCarrier({
@@ -52,6 +54,7 @@ export async function serve(signals: StopSignals, catalogue = installed): Promis
     catalogue,
     adminKey: config.JOBYARD_ADMIN_KEY,
     secret: config.JOBYARD_SECRET,
+    outboundAllow,
     version: packageJson.version,
     log,
     accepting: () => accepting,

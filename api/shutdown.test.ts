@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect as connectSocket, createServer, type AddressInfo, type Socket } from 'node:net'
 import { afterEach, expect, it, onTestFinished } from 'vitest'
 import { callApi, openProcessPlatform, type ProcessPlatform } from '../testing/processes.ts'
+import { openEventStream } from '../testing/event-stream.ts'
 import { adminKey } from '../testing/platform.ts'
 
 let platform: ProcessPlatform
@@ -27,6 +28,17 @@ it('Who waits for a job gets it as it is when the API drains', async () => {
   await expect.poll(async () => (await platform.db.sql`select 1 from jobs`).length).toBe(1)
   const [code, { status, body }] = await Promise.all([api.stop(), waiting])
   expect({ code, status, body }).toMatchObject({ code: 0, status: 202, body: { status: 'queued' } })
+})
+
+it('Who follows a stream is told where to go on when the API drains, and holds it up no longer than it takes to say so', async () => {
+  platform = await openProcessPlatform('postgres')
+  const api = await platform.start('api', { SHUTDOWN_GRACE_MS: '600000' })
+  const port = Number(new URL(api.url!).port)
+  const streams = await Promise.all([openEventStream(port, '/v1/events'), openEventStream(port, '/v1/events')])
+  const since = performance.now()
+  expect(await api.stop()).toBe(0)
+  expect(performance.now() - since).toBeLessThan(4_000)
+  for (const { messages } of streams) expect(messages).toMatchObject([{ id: '0', event: 'end', data: { position: 0 } }])
 })
 
 it.each([

@@ -1,6 +1,7 @@
 import { plainArray, textArray } from './arrays.ts'
 import type { Sql } from './connect.ts'
 import { endings } from './endings.ts'
+import { firstIdAt } from './ids.ts'
 import { newArrivals } from './live.ts'
 import { ticketable, type Ticketable } from './requeue.ts'
 import type { JobError } from './settle.ts'
@@ -40,7 +41,12 @@ export interface DeliveryFilter {
   readonly status?: JobStatus | undefined
   /** Only deliveries made before this one: where the page before ended. */
   readonly before?: string | undefined
+  /** Only deliveries made from then on. */
+  readonly since?: Date | undefined
 }
+
+/** Time by which the clock that an id was made by may differ from that of Postgres, in milliseconds. */
+const idSkewMs = 60_000
 
 /** Lists a tenant's deliveries, newest first. */
 export async function listDeliveries(
@@ -49,7 +55,7 @@ export async function listDeliveries(
   filter: DeliveryFilter,
   limit: number,
 ): Promise<DeliveryRow[]> {
-  const { endpoint, event, eventType, status, before } = filter
+  const { endpoint, event, eventType, status, before, since } = filter
   return sql<DeliveryRow[]>`
     select ${deliveryColumns(sql)} from deliveries d cross join lateral (select * from jobs where id = d.job_id limit 1) as j
     where d.tenant = ${tenant}
@@ -58,6 +64,7 @@ export async function listDeliveries(
       and ${eventType === undefined ? sql`true` : sql`d.event_type = ${eventType}`}
       and ${status === undefined ? sql`true` : sql`j.status = ${status}`}
       and ${before === undefined ? sql`true` : sql`d.job_id < ${before}`}
+      and ${since === undefined ? sql`true` : sql`d.job_id >= ${firstIdAt(since.getTime() - idSkewMs)} and d.created_at >= ${since}`}
     order by d.job_id desc limit ${limit}`
 }
 

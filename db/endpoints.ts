@@ -168,18 +168,20 @@ export async function enableEndpoint(sql: Sql, tenant: string, id: string): Prom
  * Makes the deliveries of an endpoint from a position up to its cursor again, at a rate. A replay under way is replaced.
  *
  * @param after position after which to begin (`positionAt` of db/stream.ts).
+ * @param upTo position at which to end, where that is before the cursor.
  * @returns it as it is now, or undefined when the tenant has no such.
  */
 export async function startReplay(
   sql: Sql,
   tenant: string,
   id: string,
-  { after, perSecond }: { readonly after: number; readonly perSecond: number },
+  { after, upTo, perSecond }: { readonly after: number; readonly upTo?: number; readonly perSecond: number },
 ): Promise<EndpointRow | undefined> {
+  const end = sql`least(cursor, ${upTo ?? null}::float8::bigint)`
   const [row] = await sql<EndpointRow[]>`
-    update endpoints set replay_cursor = case when cursor > ${after}::float8::bigint then ${after}::float8::bigint end,
-      replay_until = case when cursor > ${after}::float8::bigint then cursor end,
-      replay_per_second = case when cursor > ${after}::float8::bigint then ${perSecond}::int end,
+    update endpoints set replay_cursor = case when ${end} > ${after}::float8::bigint then ${after}::float8::bigint end,
+      replay_until = case when ${end} > ${after}::float8::bigint then ${end} end,
+      replay_per_second = case when ${end} > ${after}::float8::bigint then ${perSecond}::int end,
       replayed_at = statement_timestamp(), updated_at = statement_timestamp()
     where id = ${id} and tenant = ${tenant}
     returning ${endpointColumns(sql)}`

@@ -16,6 +16,11 @@ export function newId(): string {
   return v7({ msecs: lastMs, seq: sequence, random: bytes })
 }
 
+/** @returns the lowest UUIDv7 of a moment, in milliseconds since 1970. */
+export function firstIdAt(ms: number): string {
+  return v7({ msecs: Math.max(ms, 0), seq: 0, random: new Uint8Array(randomBytesPerId) })
+}
+
 /** Random bytes are drawn for many ids at once: a draw costs more than an id. */
 function nextRandom(): Buffer {
   if (used === random.length) {

@@ -151,7 +151,13 @@ describe('The stream', () => {
   })
 
   it('is at its end when it is empty', async () => {
-    expect(await readStream(record.sql, { after: 0, limit: 10 })).toEqual({ events: [], through: 0, head: 0, tail: 0 })
+    expect(await readStream(record.sql, { after: 0, limit: 10 })).toEqual({
+      events: [],
+      through: 0,
+      head: 0,
+      tail: 0,
+      timeline: 1,
+    })
   })
 
   it('gives those who commit late a later place', async () => {

@@ -57,6 +57,8 @@ export interface StreamPage extends StreamEnds {
   readonly events: StreamEvent[]
   /** How far the stream has been read: where the next page begins, also when none of the events were wanted. */
   readonly through: number
+  /** Timeline of Postgres: another one once a standby has taken over, which may lack the newest events, and give their positions to others. */
+  readonly timeline: number
 }
 
 /** @returns the ends of the stream. */
@@ -74,7 +76,7 @@ export async function readStream(sql: Sql, range: StreamRange): Promise<StreamPa
   const { after, limit, tenant, outputLimit = 0 } = range
   const last = after + limit
   const mine = (column: ReturnType<Sql>) => (tenant === undefined ? sql`true` : sql`${column} = ${tenant}`)
-  const rows = await sql<(EventRow & StreamEnds)[]>`
+  const rows = await sql<(EventRow & StreamEnds & Pick<StreamPage, 'timeline'>)[]>`
     with placed as materialized (
       ${endEvents(
         sql,
@@ -86,10 +88,11 @@ export async function readStream(sql: Sql, range: StreamRange): Promise<StreamPa
       union all
       ${dataEvents(sql, sql`o.position > ${after}::float8::bigint and o.position <= ${last}::float8::bigint and ${mine(sql`o.tenant`)}`)}
     )
-    select ends.head::float8, ends.tail::float8, told.* from stream as ends left join (${told(sql, outputLimit)}) as told on true
+    select ends.head::float8, ends.tail::float8, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int as timeline, told.* from stream as ends left join (${told(sql, outputLimit)}) as told on true
     order by told.position`
-  const { head, tail } = rows[0] ?? { head: 0, tail: 0 }
-  return { events: rows.filter(isEvent).map(eventOf), through: Math.max(Math.min(last, head), after), head, tail }
+  const { head, tail, timeline } = rows[0] ?? { head: 0, tail: 0, timeline: 0 }
+  const through = Math.max(Math.min(last, head), after)
+  return { events: rows.filter(isEvent).map(eventOf), through, head, tail, timeline }
 }
 
 /** How long before its last moment the statement that ended a job may have begun, in milliseconds. */

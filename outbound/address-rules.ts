@@ -149,7 +149,8 @@ function embeddedIpv4(address: Address): ipaddr.IPv4 | undefined {
   return endsInIpv4 || isCompatible ? new ipaddr.IPv4(bytes.slice(12)) : undefined
 }
 
-function isAllowedTarget(target: Target, allow: AllowList): boolean {
+/** @returns whether the allow list opens a target. */
+export function isAllowedTarget(target: Target, allow: AllowList): boolean {
   return allow.some((rule) => covers(rule, target))
 }
 

@@ -9,7 +9,7 @@ const arrows: Record<string, string[]> = {
   db: [],
   outbound: [],
   queues: ['db'],
-  api: ['db', 'queues'],
+  api: ['db', 'queues', 'outbound'],
   workers: ['db', 'queues', 'outbound'],
   scripts: ['db', 'queues'],
 }

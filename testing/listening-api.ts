@@ -9,7 +9,10 @@ import { onTestFinished } from 'vitest'
 import { adminKey } from './platform.ts'
 import { openRecord } from './record.ts'
 
-export type ListeningApiOptions = Pick<AppDependencies, 'streamLimits' | 'bodyTimeoutMs' | 'recordTimeoutMs'>
+export type ListeningApiOptions = Pick<
+  AppDependencies,
+  'outboundAllow' | 'streamLimits' | 'eventStreamLimits' | 'bodyTimeoutMs' | 'recordTimeoutMs'
+>
 
 /** An API on a port of its own, without workers. */
 export interface ListeningApi {

@@ -46,7 +46,12 @@ export interface Platform {
   /** Starts one more worker process's worth. */
   startWorkers(options?: Partial<PlatformOptions>): Promise<Workers>
   /** Calls the API with the admin key. */
-  call(method: 'GET' | 'POST', path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>
+  call(
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<Answer>
   /** Submits a job, waits for it to end, and returns it. */
   run(type: string, input: unknown, more?: Record<string, unknown>): Promise<any>
   /** Waits until the job has ended, and returns it. */
@@ -75,10 +80,12 @@ export async function startPlatform(kind: CarrierKind, options: PlatformOptions 
   const handlers = options.handlers ?? [echo]
   const catalogue = createCatalogue(handlers.map(({ contract }) => contract))
   await ensureQueues(db.sql, catalogue.queues)
-  const app = await buildApp({ db, carrier, catalogue, adminKey, secret: secretOfTests, version: '0', log })
+  const outboundAllow = parseAllowList(options.outboundAllow ?? '')
+  const secret = secretOfTests
+  const app = await buildApp({ db, carrier, catalogue, adminKey, secret, outboundAllow, version: '0', log })
 
   const guardedFetch = createGuardedFetch({
-    allow: parseAllowList(options.outboundAllow ?? ''),
+    allow: outboundAllow,
     timeoutMs: 5_000,
     maxBodyBytes: 100_000,
     maxHeaderBytes: 16_384,

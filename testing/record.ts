@@ -8,7 +8,7 @@ import { lockSequence, placeEvents } from '@jobyard/db/sequence'
 import type { TerminalStatus } from '@jobyard/db/statuses'
 import { insertWorker } from '@jobyard/db/worker-rows'
 import { inject } from 'vitest'
-import { createDatabase } from './postgres.ts'
+import { createDatabase, type TestDatabase } from './postgres.ts'
 
 /** A row with everything that tests look at. */
 export type StoredJob = JobRow & { workerId: string | null; ticketedAt: Date | null; cancelRequestedAt: Date | null }
@@ -53,9 +53,9 @@ export function newJob(overrides: Partial<NewJob> = {}): NewJob {
   }
 }
 
-/** Opens an empty record; close it at the end of the file. */
-export async function openRecord(): Promise<TestRecord> {
-  const database = await createDatabase(inject('postgresAdminUrl'))
+/** Opens an empty record; close it at the end of the file. @param own an empty database that is migrated, instead of a new one. */
+export async function openRecord(own?: TestDatabase): Promise<TestRecord> {
+  const database = own ?? (await createDatabase(inject('postgresAdminUrl')))
   const db = connect(database.url, { applicationName: 'test' })
   const { sql } = db
   await ensureQueues(sql, ['default'])

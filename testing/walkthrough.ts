@@ -41,15 +41,17 @@ export interface StartedProgram {
 }
 
 /**
- * Starts a checkout's `scripts/start.ts` with nothing configured but a free port, so that its home is `.jobyard` in `folder`.
+ * Starts a checkout's `scripts/start.ts` with nothing configured but a free port, unless said otherwise, so that its home is `.jobyard` in `folder`.
  *
  * @throws Error with what it printed when it ends before it is up.
  */
 export async function startProgram(
   folder: string,
   program = join(checkout, 'scripts/start.ts'),
+  configuration: Readonly<Record<string, string>> = {},
 ): Promise<StartedProgram> {
-  const child = spawn(process.execPath, [program], { cwd: folder, env: { ...bareEnvironment(), PORT: '0' } })
+  const env = { ...bareEnvironment(), PORT: '0', ...configuration }
+  const child = spawn(process.execPath, [program], { cwd: folder, env })
   const host = await waitUntilUp(child)
   return {
     host,

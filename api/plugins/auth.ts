@@ -19,11 +19,14 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Whose data the caller sees. */
     tenant: string
+    /** The key that the caller has shown. */
+    keyId: string
   }
 }
 
 /** Tenant of the admin key. */
 export const defaultTenant = 'default'
+const adminKeyId = 'admin'
 
 /**
  * Lets only those in who present the admin key, except on public routes.
@@ -33,6 +36,7 @@ export const defaultTenant = 'default'
 export function registerAuth(app: FastifyInstance, adminKey: string): void {
   const isAdminKey = keyMatcher(adminKey)
   app.decorateRequest('tenant', defaultTenant)
+  app.decorateRequest('keyId', adminKeyId)
   app.decorate('routeDefaults', {})
   app.addHook('onRoute', function (route) {
     route.config = { ...this.routeDefaults, ...route.config }

@@ -25,7 +25,8 @@ export interface RecordBoundsOptions {
  * read, and one that is under way is given up at the deadline. To be registered before the routes, and after what lets callers in.
  */
 export function boundRecordRoutes(app: FastifyInstance, options: RecordBoundsOptions): void {
-  const { circuit, deadlineMs = defaultDeadlineMs } = options
+  const { circuit } = options
+  const bounded = withinRecordBounds(options)
   app.addHook('onRequest', async (request) => {
     if (circuit.isOpen && asksRecord(request)) throw new RecordAwayError('Postgres does not answer')
   })
@@ -38,8 +39,11 @@ export function boundRecordRoutes(app: FastifyInstance, options: RecordBoundsOpt
       return isBound ? bounded(answer) : answer()
     }
   })
+}
 
-  async function bounded(answer: () => unknown): Promise<unknown> {
+/** @returns what gives an answer up at the deadline, and lets the circuit know of one that did not come. */
+export function withinRecordBounds({ circuit, deadlineMs = defaultDeadlineMs }: RecordBoundsOptions) {
+  return async <Answer>(answer: () => Answer | Promise<Answer>): Promise<Answer> => {
     try {
       return await withDeadline(Promise.resolve(answer()), deadlineMs, 'The request')
     } catch (error) {

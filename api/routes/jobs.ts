@@ -95,9 +95,7 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { 
         },
         limit + 1,
       )
-      const page = rows.slice(0, limit)
-      const last = page.at(-1)
-      return { items: page.map(viewSummary), ...(rows.length > limit && last && { nextCursor: cursors.seal(last.id) }) }
+      return cursors.page(rows.map(viewSummary), limit)
     },
   )
 

@@ -1,0 +1,100 @@
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import type { Cursors } from '../cursor.ts'
+import type { DeliveryActions } from '../delivery-actions.ts'
+import {
+  deliveriesQuery,
+  deliverySchema,
+  deliveryWithAttemptsSchema,
+  redeliveryAnswerSchema,
+  redeliverySchema,
+} from '../endpoint-schemas.ts'
+import { readAfterChange } from '../plugins/errors.ts'
+import { problemSchema } from '../schemas.ts'
+
+const tags = ['deliveries']
+const params = z.object({ id: z.string() })
+const problem = problemSchema.describe('application/problem+json')
+
+/** Reading the log of deliveries, and making them again. */
+export const deliveryRoutes: FastifyPluginAsyncZod<{ deliveries: DeliveryActions; cursors: Cursors }> = async (
+  app,
+  { deliveries, cursors },
+) => {
+  app.get(
+    '/v1/deliveries',
+    {
+      config: { role: 'reader' },
+      schema: {
+        tags,
+        operationId: 'listDeliveries',
+        summary: 'List deliveries, newest first',
+        querystring: deliveriesQuery,
+        response: {
+          200: z.object({ items: z.array(deliverySchema), nextCursor: z.string().optional() }),
+          422: problem,
+        },
+      },
+    },
+    async (request) => {
+      const { limit, cursor, ...filter } = request.query
+      const before = cursor === undefined ? undefined : cursors.open(cursor)
+      return cursors.page(await deliveries.list(request.tenant, { ...filter, before }, limit + 1), limit)
+    },
+  )
+
+  app.get(
+    '/v1/deliveries/:id',
+    {
+      config: { role: 'reader' },
+      schema: {
+        tags,
+        operationId: 'getDelivery',
+        summary: 'Read a delivery with its attempts',
+        params,
+        response: { 200: deliveryWithAttemptsSchema, 404: problem },
+      },
+    },
+    async (request) => deliveries.get(request.tenant, request.params.id),
+  )
+
+  app.post(
+    '/v1/deliveries/:id/redeliver',
+    {
+      config: { role: 'operator' },
+      schema: {
+        tags,
+        operationId: 'redeliver',
+        summary: 'Make a delivery again, whatever became of it',
+        description: 'A new delivery with the same event, id and body.',
+        params,
+        response: { 202: deliveryWithAttemptsSchema, 404: problem, 409: problem },
+      },
+    },
+    async (request, reply) => {
+      const id = await deliveries.redeliver(request.tenant, request.params.id)
+      const delivery = await readAfterChange(deliveries.get(request.tenant, id))
+      return reply.code(202).header('location', `/v1/deliveries/${id}`).send(delivery)
+    },
+  )
+
+  app.post(
+    '/v1/deliveries/redeliver',
+    {
+      config: { role: 'operator' },
+      schema: {
+        tags,
+        operationId: 'redeliverMany',
+        summary: 'Make many deliveries again',
+        description:
+          'Up to 5,000 that fit, newest first. `dryRun` counts them. Those of endpoints that are disabled are left out.',
+        body: redeliverySchema,
+        response: { 200: redeliveryAnswerSchema, 202: redeliveryAnswerSchema, 422: problem },
+      },
+    },
+    async (request, reply) => {
+      const answer = await deliveries.redeliverMany(request.tenant, request.body)
+      return reply.code(request.body.dryRun ? 200 : 202).send(answer)
+    },
+  )
+}

@@ -1,0 +1,195 @@
+import type { Sql } from '@jobyard/db/connect'
+import { placedChannel } from '@jobyard/db/sequence'
+import { readStream, type StreamPage, type StreamRange } from '@jobyard/db/stream'
+import { optInEvents, wishForEvents, type OptInEvent } from '@jobyard/db/telling'
+import type { Circuit } from '@jobyard/queues/circuit'
+import { withDeadline } from '@jobyard/queues/deadline'
+import { logTogether } from '@jobyard/queues/log-together'
+import type { Logger } from 'pino'
+import { Problem, unavailable } from '../problem.ts'
+import type { StreamFilter } from './filter.ts'
+import type { StreamSink } from './sink.ts'
+import { StreamHub } from './stream-hub.ts'
+import { Turns } from './turns.ts'
+import { StreamReader, type ReaderLimits, type StreamBeginning } from './stream-reader.ts'
+
+/** Bounds of all streams of a process. */
+export interface EventStreamLimits extends ReaderLimits {
+  /** Streams of one key at once. */
+  readonly maxPerKey: number
+  /** Streams at once. */
+  readonly maxInAll: number
+  /** Longest time between two looks at what is new, in milliseconds. */
+  readonly pollMs: number
+}
+
+export interface EventStreamsOptions {
+  readonly sql: Sql
+  readonly circuit: Circuit
+  readonly log: Logger
+  readonly limits?: Partial<EventStreamLimits> | undefined
+}
+
+/** Room for one stream, until it is given back. */
+export interface Seat {
+  /** Gives the room back; may be called again. */
+  readonly release: () => void
+}
+
+/** A stream that a client may follow. */
+export interface OpenedStream {
+  readonly filter: StreamFilter
+  readonly beginning: StreamBeginning
+  readonly seat: Seat
+}
+
+const defaultLimits: EventStreamLimits = {
+  maxPerKey: 50,
+  maxInAll: 500,
+  maxWaitingBytes: 1_048_576,
+  pageWithinMs: 30_000,
+  beatEveryMs: 15_000,
+  pollMs: 1_000,
+}
+/** Positions of a page. */
+const pageSize = 200
+/** Pages that are read at once for those who are behind, so that they take no connection from requests. */
+const maxBehind = 2
+/** Time that reading a page may take, in milliseconds. */
+const readWithinMs = 5_000
+/** How long events are asked for at a time, in milliseconds. */
+const wishForMs = 60_000
+/** Time after which who could open no stream may try again, in seconds. */
+const retryAfterS = 5
+
+/** The streams of a process: how many there may be, what they read, and how they end. */
+export class EventStreams {
+  readonly #options: EventStreamsOptions
+  readonly #limits: EventStreamLimits
+  readonly #hub: StreamHub
+  readonly #open = new Set<StreamReader>()
+  readonly #seatsOfKey = new Map<string, number>()
+  readonly #logTrouble: (error: unknown) => void
+  readonly #turns = new Turns(maxBehind)
+  readonly #wishes: NodeJS.Timeout
+  readonly #wished = new Set<OptInEvent>()
+  #isListening = false
+  #seats = 0
+  #closed = false
+
+  constructor(options: EventStreamsOptions) {
+    this.#options = options
+    this.#limits = { ...defaultLimits, ...options.limits }
+    this.#logTrouble = logTogether(options.log, 'reads', 'Streams could not be read on')
+    this.#wishes = setInterval(() => {
+      this.#wished.clear()
+      this.#wish()
+    }, wishForMs / 3).unref()
+    this.#hub = new StreamHub({
+      readPage: (after) => this.#read({ after, limit: pageSize }),
+      pollMs: this.#limits.pollMs,
+      onFirst: () => this.#listen(),
+    })
+  }
+
+  /**
+   * Takes a seat for a stream.
+   *
+   * @throws Problem `rate-limited` when the key has as many as it may, or `unavailable` when the process does, or drains.
+   */
+  takeSeat(key: string): Seat {
+    const ofKey = this.#seatsOfKey.get(key) ?? 0
+    if (this.#closed || this.#seats >= this.#limits.maxInAll) throw full()
+    if (ofKey >= this.#limits.maxPerKey) throw tooManyOf(this.#limits.maxPerKey)
+    this.#count(key, 1)
+    let isTaken = true
+    return {
+      release: () => {
+        if (isTaken) this.#count(key, -1)
+        isTaken = false
+      },
+    }
+  }
+
+  /**
+   * Lets a client follow the stream until one of them ends it, and gives its seat back then.
+   *
+   * @param connect makes the connection to the client, which tells once it is closed.
+   */
+  follow({ filter, beginning, seat }: OpenedStream, connect: (onClose: () => void) => StreamSink): void {
+    const reader = new StreamReader({
+      filter,
+      beginning,
+      live: this.#hub,
+      limits: this.#limits,
+      readPage: (after, tenant) => this.#turns.take(() => this.#read({ after, limit: pageSize, tenant })),
+    })
+    const onClose = () => {
+      this.#open.delete(reader)
+      reader.close()
+      seat.release()
+    }
+    this.#open.add(reader)
+    reader.start(connect(onClose)).catch((error: unknown) => {
+      this.#options.log.error({ err: error }, 'A stream has failed')
+      reader.end('draining')
+    })
+    this.#wish()
+    if (this.#closed) reader.end('draining')
+  }
+
+  /** Ends every stream, and those that are opened from now on: the process drains. */
+  close(): void {
+    this.#closed = true
+    clearInterval(this.#wishes)
+    for (const reader of this.#open) reader.end('draining')
+  }
+
+  #count(key: string, more: number): void {
+    this.#seats += more
+    const ofKey = (this.#seatsOfKey.get(key) ?? 0) + more
+    if (ofKey > 0) this.#seatsOfKey.set(key, ofKey)
+    else this.#seatsOfKey.delete(key)
+  }
+
+  /** Asks for those events which are written only while somebody does; not again for those that were just asked for. */
+  #wish(): void {
+    const named = new Set([...this.#open].flatMap(({ filter }) => filter.events))
+    const types = optInEvents.filter((type) => named.has(type) && !this.#wished.has(type))
+    if (types.length === 0) return
+    for (const type of types) this.#wished.add(type)
+    wishForEvents(this.#options.sql, types, wishForMs).catch((error: unknown) => {
+      this.#wished.clear()
+      this.#logTrouble(error)
+    })
+  }
+
+  /** The driver listens anew by itself whenever it has lost the connection. Whatever goes wrong, there is a look every second. */
+  #listen(): void {
+    if (this.#isListening) return
+    this.#isListening = true
+    this.#options.sql.listen(placedChannel, () => this.#hub.wake()).catch(() => undefined)
+  }
+
+  async #read(range: StreamRange): Promise<StreamPage | undefined> {
+    const { sql, circuit } = this.#options
+    try {
+      if (!circuit.isOpen) return await withDeadline(readStream(sql, range), readWithinMs, 'Reading the stream')
+    } catch (error) {
+      this.#logTrouble(error)
+      circuit.doubt()
+    }
+    await new Promise((resolve) => setTimeout(resolve, this.#limits.pollMs))
+    return undefined
+  }
+}
+
+function tooManyOf(max: number): Problem {
+  return new Problem('rate-limited', `This key reads ${max} streams already, and may not read more. Close one first.`, {
+    headers: { 'retry-after': String(retryAfterS) },
+  })
+}
+
+function full(): Problem {
+  return unavailable('This process can open no further stream. Try again; another process may take it.')
+}
