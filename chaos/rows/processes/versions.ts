@@ -4,7 +4,7 @@ import { migrateAll } from '@jobyard/queues/migrate'
 import { ordinaryWish } from '../../load/wishes.ts'
 import type { Member } from '../../stage/crew.ts'
 import { findSchemaCommits, unpackFirstWhole } from '../../stage/earlier-version.ts'
-import type { Trial, TrialContext } from '../trial.ts'
+import type { Trial } from '../trial.ts'
 
 const jobsBetween = 300
 
