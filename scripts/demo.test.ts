@@ -54,6 +54,8 @@ it(
   async () => {
     const { exitCode, output } = await startDemo().ended()
     expect(output).toContain('Client and database agree on every count.')
+    expect(output).toMatch(/^✔ \d+ webhooks received, one for each job; .* every signature right, \d+ came again$/m)
+    expect(output).toMatch(/^· Event \d+ on the stream: job\.failed, http\.request, url_not_allowed$/m)
     expect(output).toMatch(/Bull Board +http:\/\/127\.0\.0\.1:\d+\/board/)
     expect(output).not.toMatch(/[^\P{Cc}\n]/u)
     expect(exitCode).toBe(0)
@@ -64,6 +66,7 @@ it('a second run on the same home counts only its own jobs', patience, async () 
   const { exitCode, output } = await startDemo().ended()
   expect(output).toMatch(/^github\.event +726 +726 /m)
   expect(output).toMatch(/^Codertocat\/Hello-World +502 +1,004$/m)
+  expect(output).toMatch(/^job\.failed +5 +\d+ +5$/m)
   expect(exitCode).toBe(0)
 })
 

@@ -3,10 +3,11 @@ import { once } from 'node:events'
 import { parseArgs, styleText } from 'node:util'
 import { connect } from '@jobyard/db/connect'
 import { runProcess } from '@jobyard/queues/process'
+import type { StreamedEvent } from './demo/event-stream.ts'
 import { watchInterrupts } from './demo/interrupts.ts'
 import { startPlatform } from './demo/platform.ts'
 import { showProgress } from './demo/progress.ts'
-import { formatFindings, formatRepositories, formatSummaries, summarize } from './demo/report.ts'
+import { formatEvents, formatFindings, formatRepositories, formatSummaries, summarize } from './demo/report.ts'
 import { runJobs, type RunResult } from './demo/run.ts'
 import { setScene, type Scene } from './demo/scene.ts'
 import type { Installation } from './installation.ts'
@@ -28,7 +29,7 @@ await runProcess(async () => {
   })
 
   const runId = randomBytes(4).toString('hex')
-  say(`Run ${runId}: preparing a photo, a mail server and a receiver of requests`)
+  say(`Run ${runId}: preparing a photo, a mail server, a receiver of requests and one of webhooks`)
   const scene = await setScene(runId)
   let exitCode = interrupted
   try {
@@ -56,8 +57,9 @@ async function present(installation: Installation, scene: Scene, runId: string, 
   sayBeside = (line) => progress.say(line)
   try {
     const client = { url: installation.url, key: installation.home.adminKey, tag: `demo-${runId}`, signal }
-    const { receiver, mailbox, plan } = scene
-    const result = await runJobs({ plan, client, sql: db.sql, receiver, mailbox, progress }).finally(() => {
+    const { plan, receiver, webhookReceiver, mailbox } = scene
+    const world = { receiver, webhookReceiver, mailbox }
+    const result = await runJobs({ plan, client, sql: db.sql, ...world, progress, onEvent: sayFailure }).finally(() => {
       progress.stop()
       sayBeside = undefined
     })
@@ -68,7 +70,11 @@ async function present(installation: Installation, scene: Scene, runId: string, 
   }
 }
 
-function report({ jobs, submitted, activity, totalActivity, findings }: RunResult): string[] {
+function sayFailure({ position, type, jobType, reason }: StreamedEvent): void {
+  if (type === 'job.failed') say(`Event ${position} on the stream: ${type}, ${jobType}, ${reason}`)
+}
+
+function report({ jobs, submitted, activity, totalActivity, webhooks, streamed, findings }: RunResult): string[] {
   const perSecond = Math.round((submitted.accepted.size * 1_000) / submitted.tookMs)
   return [
     '',
@@ -79,6 +85,8 @@ function report({ jobs, submitted, activity, totalActivity, findings }: RunResul
     ),
     '',
     ...formatRepositories(activity, totalActivity),
+    '',
+    ...formatEvents(webhooks, streamed),
     '',
     ...formatFindings(findings),
     '',

@@ -25,6 +25,11 @@ const row = (id: string, more: Partial<RecordedJob> = {}): RecordedJob => ({
   ...more,
 })
 
+const told = Object.keys(planned).map((jobId) => ({
+  jobId,
+  type: jobId === 'doomed' ? 'job.failed' : 'job.completed',
+}))
+
 const agreeing: Evidence = {
   planned: Object.values(planned),
   submitted: { accepted: new Map(Object.entries(planned)), repeated: 1, repeatedWrongly: 0, tookMs: 1 },
@@ -36,7 +41,10 @@ const agreeing: Evidence = {
     row('thumbnail'),
     row('github', { repository: 'a/b' }),
   ],
-  events: Object.keys(planned).map((jobId) => ({ jobId, type: jobId === 'doomed' ? 'job.failed' : 'job.completed' })),
+  events: told,
+  webhooks: told,
+  disbelieved: [],
+  streamed: told.map((event, at) => ({ ...event, position: at + 1, jobType: '', reason: undefined })),
   requests: [
     { number: 1, body: 'one', status: 503 },
     { number: 1, body: 'one', status: 200 },
@@ -65,6 +73,13 @@ it('a run in which all is well has no disagreement', () => {
   expect(disagreements({})).toEqual([])
 })
 
+const wrong = [...told, { jobId: 'mail', type: 'job.failed' }]
+const twice = [...agreeing.streamed, ...agreeing.streamed.slice(0, 1)]
+
+it('a webhook that came again is none', () => {
+  expect(disagreements({ webhooks: [...told, ...told] })).toEqual([])
+})
+
 describe('a disagreement is named when', () => {
   it.each<[string, Partial<Evidence>, RegExp]>([
     ['a job was lost', { jobs: agreeing.jobs.slice(1) }, /accepted, but not in the record: fine/],
@@ -81,6 +96,12 @@ describe('a disagreement is named when', () => {
     ['a job should have failed', { jobs: changed('doomed', { status: 'completed' }) }, /should be failed \(error\)/],
     ['a job was not retried', { jobs: changed('fine', { attemptsMade: 1 }) }, /fine: needs 2 attempts, had 1/],
     ['a repeated post made a job', { submitted: { ...agreeing.submitted, repeatedWrongly: 1 } }, /named another job/],
+    ['a webhook is missing', { webhooks: told.slice(1) }, /^1 not told by webhook: fine$/],
+    ['a signature is wrong', { disbelieved: ['No match'] }, /^1 webhooks with a wrong signature: No match$/],
+    ['a webhook tells another end', { webhooks: wrong }, /^1 told otherwise by webhook than recorded: mail$/],
+    ['the stream left a job out', { streamed: agreeing.streamed.slice(1) }, /not told by GET \/v1\/events: fine/],
+    ['the stream told a job twice', { streamed: twice }, /told more than once by GET \/v1\/events: fine/],
+    ['the stream is out of order', { streamed: agreeing.streamed.toReversed() }, /out of order.*: 5, 4, 3, 2, 1$/],
     ['a request is missing', { requests: agreeing.requests.slice(1) }, /requests received differ: 2 and 1/],
     ['a mail came twice', { mails: [...agreeing.mails, ...agreeing.mails] }, /to ada@example.com is missing, doubled/],
     ['a thumbnail cannot be read', { thumbnails: new Map([['thumbnail', 'broken']]) }, /cannot be read: broken/],

@@ -1,9 +1,10 @@
 import type { Submitted } from './client.ts'
+import type { StreamedEvent } from './event-stream.ts'
 import type { ReceivedMail } from './mailbox.ts'
 import type { DecodedThumbnail } from './pictures.ts'
 import type { PlannedJob } from './plan.ts'
 import type { ReceivedRequest } from './receiver.ts'
-import type { RecordedEvent, RecordedJob, RepositoryActivity } from './record.ts'
+import type { RecordedJob, RepositoryActivity, TerminalEvent } from './record.ts'
 import { formatCount } from './table.ts'
 
 /** Everything that was seen of a run, from outside and in the record. */
@@ -11,7 +12,11 @@ export interface Evidence {
   readonly planned: readonly PlannedJob[]
   readonly submitted: Submitted
   readonly jobs: readonly RecordedJob[]
-  readonly events: readonly RecordedEvent[]
+  readonly events: readonly TerminalEvent[]
+  /** As often as they came, and why others were not believed. */
+  readonly webhooks: readonly TerminalEvent[]
+  readonly disbelieved: readonly string[]
+  readonly streamed: readonly StreamedEvent[]
   readonly requests: readonly ReceivedRequest[]
   readonly mails: readonly ReceivedMail[]
   /** By job; a text says why one could not be decoded. */
@@ -31,6 +36,8 @@ export function compare(evidence: Evidence): Finding[] {
   return [
     compareCounts(evidence),
     compareRepeats(evidence),
+    compareWebhooks(evidence),
+    compareStream(evidence),
     compareStatuses(evidence),
     compareRetries(evidence),
     compareRequests(evidence),
@@ -77,6 +84,32 @@ function compareRepeats({ submitted: { repeated, repeatedWrongly } }: Evidence):
   return {
     claim: `${repeated} posts repeated with the same Idempotency-Key named the same jobs`,
     disagreements: differs('repeated posts, and those that named another job', 0, repeatedWrongly),
+  }
+}
+
+function compareWebhooks({ submitted: { accepted }, jobs, webhooks, disbelieved }: Evidence): Finding {
+  const told = countJobs(webhooks)
+  return {
+    claim: `${formatCount(told)} webhooks received, one for each job; the standardwebhooks library found every signature right, ${formatCount(webhooks.length - told)} came again`,
+    disagreements: [
+      ...toldWrongly('by webhook', { accepted, jobs, told: webhooks }),
+      ...list('webhooks with a wrong signature', disbelieved),
+    ],
+  }
+}
+
+function compareStream({ submitted: { accepted }, jobs, streamed }: Evidence): Finding {
+  const positions = streamed.map(({ position }) => position)
+  return {
+    claim: `${formatCount(streamed.length)} messages of GET /v1/events read along, one for each job, in order`,
+    disagreements: [
+      ...toldWrongly('by GET /v1/events', { accepted, jobs, told: streamed }),
+      ...list('told more than once by GET /v1/events', repeatedIn(streamed.map(({ jobId }) => jobId))),
+      ...list(
+        'out of order in GET /v1/events',
+        positions.filter((position, at) => position <= (positions[at - 1] ?? 0)).map(String),
+      ),
+    ],
   }
 }
 
@@ -175,6 +208,33 @@ function compareActivity({ submitted: { accepted }, jobs, activity }: Evidence):
       }),
     ],
   }
+}
+
+/** @returns how many jobs the events are of. */
+export function countJobs(events: readonly TerminalEvent[]): number {
+  return new Set(events.map(({ jobId }) => jobId)).size
+}
+
+interface Telling {
+  readonly accepted: Submitted['accepted']
+  readonly jobs: readonly RecordedJob[]
+  readonly told: readonly TerminalEvent[]
+}
+
+/** Names the jobs of which nothing was told, or something else than is recorded. */
+function toldWrongly(how: string, { accepted, jobs, told }: Telling): string[] {
+  const heardOf = new Set(told.map(({ jobId }) => jobId))
+  const ends = new Map(jobs.map(({ id, status }) => [id, `job.${status}`]))
+  return [
+    ...list(
+      `not told ${how}`,
+      [...accepted.keys()].filter((id) => !heardOf.has(id)),
+    ),
+    ...list(
+      `told otherwise ${how} than recorded`,
+      told.filter(({ jobId, type }) => ends.get(jobId) !== type).map(({ jobId }) => jobId),
+    ),
+  ]
 }
 
 function differs(what: string, one: number, other: number): string[] {

@@ -29,6 +29,9 @@ export interface ClientOptions {
   readonly onAccepted: (job: PlannedJob) => void
 }
 
+/** What the client needs when it does not submit. */
+export type Access = Pick<ClientOptions, 'url' | 'key' | 'tag'>
+
 /**
  * Posts every job to the API, several at once. Posts under way are answered before it ends in any case: a connection
  * that is broken off would be opened anew by `fetch`, and the API's shutdown would wait for it.
@@ -57,6 +60,30 @@ export async function submitAll(jobs: readonly PlannedJob[], options: ClientOpti
     throw error
   })
   return { accepted, repeated, repeatedWrongly, tookMs: performance.now() - startedAt }
+}
+
+/** Where the API sends what becomes of the jobs of a run. */
+export interface Endpoint {
+  readonly id: string
+  readonly secret: string
+}
+
+/** Makes an endpoint for the ends of the jobs with the client's tag. @throws Error with the API's own words when it refuses. */
+export async function createEndpoint(receiverUrl: string, { url, key, tag }: Access): Promise<Endpoint> {
+  const answer = await fetch(`${url}/v1/endpoints`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ url: receiverUrl, tags: [tag] }),
+  })
+  if (answer.status !== 201) throw new Error(`The API did not make an endpoint: ${await explain(answer)}`)
+  return (await answer.json()) as Endpoint
+}
+
+/** Deletes it, so that nothing is sent to a receiver that is gone; an API that is gone as well sends nothing either. */
+export async function deleteEndpoint({ id }: Endpoint, { url, key }: Access): Promise<void> {
+  await fetch(`${url}/v1/endpoints/${id}`, { method: 'DELETE', headers: { authorization: `Bearer ${key}` } }).catch(
+    () => {},
+  )
 }
 
 /** Reads the output of a completed job. */

@@ -1,6 +1,6 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
-import { listenLocally } from './local-server.ts'
+import { serveLocally } from './local-server.ts'
 
 /** What came in at `/orders/{number}`. */
 export interface ReceivedRequest {
@@ -31,19 +31,11 @@ export async function startReceiver(photo: Buffer, busyFor: readonly number[]): 
     requests.push({ number, body, status })
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify({ order: number }))
   }
-  const server = createServer((request, response) => {
+  const { host, close } = await serveLocally(async (request, response) => {
     const order = /^\/orders\/(\d+)$/.exec(request.url ?? '')
-    if (order) void takeOrder(request, response, Number(order[1])).catch(() => response.destroy())
+    if (order) await takeOrder(request, response, Number(order[1]))
     else if (request.url === '/photo.jpg') response.writeHead(200, { 'content-type': 'image/jpeg' }).end(photo)
     else response.writeHead(404).end('There is nothing here.')
   })
-  const port = await listenLocally(server)
-  return {
-    host: `127.0.0.1:${port}`,
-    requests,
-    close: () => {
-      server.close()
-      server.closeAllConnections()
-    },
-  }
+  return { host, requests, close }
 }

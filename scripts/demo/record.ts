@@ -18,8 +18,8 @@ export interface RecordedJob {
   readonly repository: string | null
 }
 
-/** A terminal event of a job. */
-export interface RecordedEvent {
+/** What was told of the end of a job. */
+export interface TerminalEvent {
   readonly jobId: string
   readonly type: string
 }
@@ -36,7 +36,7 @@ export interface RunRecord {
   /** Counts of jobs that have ended, by type. */
   countEnded(): Promise<Map<string, number>>
   jobs(): Promise<RecordedJob[]>
-  events(): Promise<RecordedEvent[]>
+  events(): Promise<TerminalEvent[]>
   /** Both counts are of one moment. Those of jobs go back to shortly before the run: only their growth means something. */
   activity(): Promise<RepositoryActivity[]>
 }
@@ -56,7 +56,7 @@ export async function openRecord(sql: Sql, tag: string): Promise<RunRecord> {
       select id, type, status, attempts_made, created_at, finished_at, error->>'reason' as reason,
         case when type = 'github.event' then output->>'repository' end as repository
       from jobs where ${ofThisRun} order by id`,
-    events: () => sql<RecordedEvent[]>`
+    events: () => sql<TerminalEvent[]>`
       select job_id, type from outbox
       where occurred_at >= ${since} and job_id in (select id from jobs where ${ofThisRun})
         and type in ('job.completed', 'job.failed', 'job.cancelled')`,

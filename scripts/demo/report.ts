@@ -1,7 +1,7 @@
 import { styleText } from 'node:util'
-import type { Finding } from './agreement.ts'
+import { countJobs, type Finding } from './agreement.ts'
 import { percentile } from './percentile.ts'
-import type { RecordedJob, RepositoryActivity } from './record.ts'
+import type { RecordedJob, RepositoryActivity, TerminalEvent } from './record.ts'
 import { formatCount, formatDuration, formatTable } from './table.ts'
 
 /** What became of the jobs of one type. */
@@ -59,6 +59,25 @@ export function formatSummaries(summaries: readonly TypeSummary[]): string[] {
       { title: 'jobs/s', cell: ({ perSecond }) => (perSecond === undefined ? '–' : formatCount(perSecond)) },
     ],
     summaries,
+  )
+}
+
+/** @returns the lines of the table of events that were told, by type. */
+export function formatEvents(webhooks: readonly TerminalEvent[], streamed: readonly TerminalEvent[]): string[] {
+  const types = [...new Set([...webhooks, ...streamed].map(({ type }) => type))].toSorted()
+  const rows = types.map((type) => ({
+    type,
+    received: webhooks.filter((event) => event.type === type),
+    read: streamed.filter((event) => event.type === type),
+  }))
+  return formatTable(
+    [
+      { title: 'event', cell: ({ type }) => type, align: 'left' },
+      { title: 'webhooks', cell: ({ received }) => formatCount(received.length) },
+      { title: 'came again', cell: ({ received }) => formatCount(received.length - countJobs(received)) },
+      { title: 'on the stream', cell: ({ read }) => formatCount(read.length) },
+    ],
+    rows,
   )
 }
 
