@@ -12,14 +12,19 @@ export const placeLimit = 1_000
  */
 const lateCommitMs = 120_000
 
+/** Silence after which Postgres ends the connection that holds the lock; its holder speaks every second. */
+const longestSilence = '15s'
+
 /**
- * Tries to become the one that gives events their places, until the connection ends.
+ * Tries to become the one that gives events their places, until the connection ends. It ends too when its holder falls silent: a
+ * machine that vanished, or a process that was halted, would keep the lock for hours.
  *
  * @param sql of one connection, which sends nothing else meanwhile.
  */
 export async function lockSequence(sql: Sql): Promise<boolean> {
   const [row] = await sql<{ locked: boolean }[]>`
-    select pg_try_advisory_lock(${lockKeys.class}::int, ${lockKeys.object}::int) as locked`
+    select locked, set_config('idle_session_timeout', case when locked then ${longestSilence} else '0' end, false)
+    from pg_try_advisory_lock(${lockKeys.class}::int, ${lockKeys.object}::int) as locked`
   return row?.locked ?? false
 }
 

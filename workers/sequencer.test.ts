@@ -152,6 +152,20 @@ describe('The sequencer', () => {
   })
 })
 
+it('Who has the lock loses its connection when it falls silent, and with it the lock; who has not may be silent', async () => {
+  const [holder, other] = [
+    connect(record.url, { applicationName: 'holder', max: 1 }),
+    connect(record.url, { applicationName: 'other', max: 1 }),
+  ]
+  onTestFinished(() => Promise.all([holder.close(), other.close()]).then(() => {}))
+  const silence = async ({ sql }: typeof holder) =>
+    (await sql`select current_setting('idle_session_timeout') as silence`)[0]?.silence as string
+  expect([await lockSequence(holder.sql), await lockSequence(other.sql)]).toEqual([true, false])
+  expect([await silence(holder), await silence(other)]).toEqual(['15s', '0'])
+  await holder.sql`select set_config('idle_session_timeout', '50ms', false)`
+  await expect.poll(() => lockSequence(other.sql)).toBe(true)
+})
+
 it('Who has not the lock places nothing, and who takes it over sees all that was placed before', async () => {
   const [early, late] = [
     connect(record.url, { applicationName: 'early', max: 1 }),
