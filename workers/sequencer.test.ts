@@ -65,6 +65,17 @@ describe('The sequencer', () => {
     expect(await places()).toEqual(upTo(3))
   })
 
+  it('hands over before it closes, and goes on to nudge', async () => {
+    const nudged = Promise.withResolvers<void>()
+    const [first, second] = [openSequencer(), openSequencer({ onUnplaced: nudged.resolve })]
+    await first.runOnce()
+    await first.stepDown()
+    await second.runOnce()
+    expect([first.leads, second.leads]).toEqual([false, true])
+    await first.nudge()
+    await nudged.promise
+  })
+
   it('places nothing on a connection that is new and does not hold the lock, which another one took', async () => {
     const [first, second] = [openSequencer(), openSequencer()]
     await first.runOnce()
