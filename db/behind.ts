@@ -1,6 +1,7 @@
 import { plainArray } from './arrays.ts'
 import type { Sql } from './connect.ts'
 import { endpointColumns, type EndpointRow } from './endpoints.ts'
+import type { JobStatus } from './statuses.ts'
 
 /** An endpoint that has something before it in the stream, and may be sent it. */
 export interface EndpointBehind extends EndpointRow {
@@ -20,11 +21,11 @@ export async function findEndpointsBehind(sql: Sql): Promise<EndpointBehind[]> {
     order by id`
 }
 
-/** @returns those of the jobs that are queued or running. */
-export async function findInFlight(sql: Sql, jobIds: readonly string[]): Promise<Set<string>> {
-  const rows = await sql<{ id: string }[]>`
-    select id from jobs where id = any(${plainArray(jobIds)}::text::uuid[]) and status in ('queued', 'running')`
-  return new Set(rows.map(({ id }) => id))
+/** @returns those of the jobs that have not ended: queued, running, or waiting for another attempt (`retrying`). */
+export async function findUnended(sql: Sql, jobIds: readonly string[]): Promise<Map<string, JobStatus>> {
+  const rows = await sql<{ id: string; status: JobStatus }[]>`
+    select id, status from jobs where id = any(${plainArray(jobIds)}::text::uuid[]) and finished_at is null`
+  return new Map(rows.map(({ id, status }) => [id, status]))
 }
 
 /** Looks among the newest deliveries of an endpoint for those in flight: for whoever has not made them. @param newest how many are looked at. */

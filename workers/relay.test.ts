@@ -174,6 +174,28 @@ describe('The relay', () => {
     expect(await delivered(endpoint.id)).toHaveLength(90 + 1 + 11)
   })
 
+  it('gives an endpoint half as many when one has to be repeated, but one at least', async () => {
+    const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 35 })
+    await end(60)
+    const one = relay()
+    const made: number[] = []
+    for (const outcome of [
+      'completed',
+      'retrying',
+      'retrying',
+      'retrying',
+      'retrying',
+      'retrying',
+      'completed',
+    ] as const) {
+      const before = (await delivered(endpoint.id)).length
+      await one.runOnce()
+      made.push((await delivered(endpoint.id)).length - before)
+      await finish(outcome)
+    }
+    expect(made).toEqual([10, 20, 10, 5, 2, 1, 1])
+  })
+
   it('recalls what another relay has made', async () => {
     const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 2 })
     await end(5)
