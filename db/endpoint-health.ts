@@ -26,9 +26,11 @@ export async function readForDelivery(sql: Sql, id: string): Promise<DeliveryEnd
   return row
 }
 
-/** Closes the circuit. */
+/** Closes the circuit. One that has not failed so often waits for no probe, but because its receiver asked for a pause: it gets it. */
 export async function noteSuccess(sql: Sql, id: string): Promise<void> {
-  await sql`update endpoints set failures = 0, failing_since = null, open_until = null where id = ${id} and failures > 0`
+  await sql`
+    update endpoints set failures = 0, failing_since = null, open_until = case when failures < ${failuresToOpen}::int then open_until end
+    where id = ${id} and failures > 0`
 }
 
 /** An attempt that failed. */
