@@ -273,6 +273,21 @@ describe('The relay', () => {
     expect((await readEndpoint(record.sql, 'default', endpoint.id))?.replayCursor).toBe(6)
   })
 
+  it('replays to an endpoint that takes one at a time and always has something new', async () => {
+    const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 1 })
+    await end(100)
+    await record.sql`update endpoints set cursor = 40`
+    await startReplay(record.sql, 'default', endpoint.id, { after: 0, perSecond: 1_000 })
+    const one = relay()
+    const courses = async () => {
+      await one.runOnce()
+      await finish()
+      const now = await readEndpoint(record.sql, 'default', endpoint.id)
+      return now!.cursor > 40 && now!.replayCursor! > 0
+    }
+    await expect.poll(courses, { interval: 5, timeout: 5_000 }).toBe(true)
+  })
+
   it('sets an event aside that cannot be stored as a delivery, and delivers its neighbours', async () => {
     const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 100 })
     const healthy = await addEndpoint(record.sql, { maxInFlight: 100 })
@@ -394,12 +409,27 @@ describe('A step', () => {
     const endpoint = { cursor: 5, head: 9, replayCursor: null, replayUntil: null, replayPerSecond: null }
     const at = (changes: object) => ({ ...endpoint, sinceReplayMs: 500, ...changes }) as EndpointBehind
     const replay = { replayCursor: 1, replayUntil: 5, replayPerSecond: 100 }
-    expect(legOf(at({}), 'cursor', 10)).toEqual({ from: 5, end: 9, room: 10 })
-    expect(legOf(at({ cursor: 9 }), 'cursor', 10)).toBeUndefined()
-    expect(legOf(at({}), 'replay', 10)).toBeUndefined()
-    expect(legOf(at(replay), 'cursor', 11)).toEqual({ from: 5, end: 9, room: 6 })
-    expect(legOf(at(replay), 'replay', 11)).toEqual({ from: 1, end: 5, room: 11 })
-    expect(legOf(at({ ...replay, replayPerSecond: 4 }), 'replay', 11)).toEqual({ from: 1, end: 5, room: 2 })
-    expect(legOf(at({ ...replay, replayPerSecond: 4, sinceReplayMs: 60_000 }), 'replay', 11)?.room).toBe(4)
+    const slow = { ...replay, replayPerSecond: 4 }
+    expect(legOf(at({}), 'cursor', 11, 1)).toEqual({ from: 5, end: 9, room: 11 })
+    expect(legOf(at({ cursor: 9 }), 'cursor', 10, 0)).toBeUndefined()
+    expect(legOf(at({}), 'replay', 10, 0)).toBeUndefined()
+    expect(legOf(at(replay), 'cursor', 11, 0)).toEqual({ from: 5, end: 9, room: 6 })
+    expect(legOf(at(replay), 'cursor', 11, 1)).toEqual({ from: 5, end: 9, room: 5 })
+    expect(legOf(at(replay), 'replay', 11, 0)).toEqual({ from: 1, end: 5, room: 11 })
+    expect(legOf(at(slow), 'cursor', 11, 0)?.room).toBe(9)
+    expect(legOf(at(slow), 'replay', 11, 0)).toEqual({ from: 1, end: 5, room: 2 })
+    expect(legOf(at({ ...slow, sinceReplayMs: 60_000 }), 'replay', 11, 0)?.room).toBe(4)
+  })
+
+  it('is taken on a replay though the clock was set back since the last one', () => {
+    const endpoint = {
+      cursor: 9,
+      head: 9,
+      replayCursor: 1,
+      replayUntil: 5,
+      replayPerSecond: 4,
+      sinceReplayMs: -3_600_000,
+    }
+    expect(legOf(endpoint as EndpointBehind, 'replay', 11, 0)?.room).toBe(4)
   })
 })

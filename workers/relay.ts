@@ -65,7 +65,7 @@ export class Relay {
     const steps: Step[] = []
     let [more, waits] = [false, false]
     for (const endpoint of behind) {
-      const leg = legOf(endpoint, course, this.#windows.room(endpoint))
+      const leg = legOf(endpoint, course, this.#windows.room(endpoint), Math.round(Math.random()))
       if (!leg) continue
       const step = leg.room > 0 ? await this.#orLater(this.#plan(endpoint, leg, pages)) : undefined
       if (step) steps.push(step)
@@ -162,17 +162,24 @@ interface Leg {
 
 /**
  * @param room deliveries that the endpoint may still take.
+ * @param toss 1 when the replay gets the last place of an odd number, 0 when what is new does.
  * @returns undefined when the endpoint is at the end.
  */
-export function legOf(endpoint: EndpointBehind, course: Course, room: number): Leg | undefined {
-  const { cursor, head, replayCursor, replayUntil, replayPerSecond } = endpoint
+export function legOf(endpoint: EndpointBehind, course: Course, room: number, toss: number): Leg | undefined {
+  const { cursor, head, replayCursor, replayUntil } = endpoint
+  const due = dueOfReplay(endpoint)
   if (course === 'cursor') {
-    const forReplay = replayCursor === null ? 0 : Math.floor(room / 2)
+    const forReplay = Math.min((room + toss) >> 1, due)
     return cursor < head ? { from: cursor, end: head, room: room - forReplay } : undefined
   }
-  if (replayCursor === null || replayUntil === null || replayPerSecond === null) return undefined
-  const due = Math.floor((Math.min(endpoint.sinceReplayMs, 1_000) / 1_000) * replayPerSecond)
+  if (replayCursor === null || replayUntil === null) return undefined
   return { from: replayCursor, end: replayUntil, room: Math.min(room, due) }
+}
+
+/** @returns how many deliveries a replay may make by now; 0 without one. A last one in the future tells of a clock that was set back. */
+function dueOfReplay({ replayPerSecond, sinceReplayMs }: EndpointBehind): number {
+  const sinceMs = sinceReplayMs < 0 ? 1_000 : Math.min(sinceReplayMs, 1_000)
+  return Math.floor((sinceMs / 1_000) * (replayPerSecond ?? 0))
 }
 
 /** Whether an endpoint may want none of many events. */
