@@ -273,6 +273,21 @@ describe('The relay', () => {
     expect((await readEndpoint(record.sql, 'default', endpoint.id))?.replayCursor).toBe(6)
   })
 
+  it('passes quickly what a replay leaves out', async () => {
+    const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 100, jobTypes: ['wanted'] })
+    await end(450)
+    const wanted = await end(1, { type: 'wanted' })
+    await relay().runOnce()
+    await record.sql`update endpoints set cursor = 451`
+    await record.sql`truncate deliveries`
+    await startReplay(record.sql, 'default', endpoint.id, { after: 0, perSecond: 1 })
+    await record.sql`update endpoints set replayed_at = now() - interval '1 second'`
+    const one = relay()
+    expect([await one.runOnce(), await one.runOnce()]).toEqual([true, true])
+    expect(await one.runOnce()).toBe(false)
+    expect(await delivered(endpoint.id)).toEqual(wanted)
+  })
+
   it('replays to an endpoint that takes one at a time and always has something new', async () => {
     const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 1 })
     await end(100)
@@ -318,6 +333,22 @@ describe('The relay', () => {
       status: 'queued',
       redriveOf: failed[0]!.id,
     })
+  })
+
+  it('stores the deliveries of many endpoints in several statements, each when it is full', async () => {
+    const endpoints = await Promise.all(Array.from({ length: 60 }, () => addEndpoint(record.sql, { maxInFlight: 10 })))
+    const ids = await end(10)
+    const statements: string[] = []
+    const watching = new Proxy(record.sql, {
+      apply: (target, self, words) => {
+        const text = ((words[0] as string[])[0] ?? '').trim()
+        if (/^with (step|placed)/.test(text)) statements.push(text.startsWith('with step') ? 'store' : 'read')
+        return Reflect.apply(target, self, words) as unknown
+      },
+    })
+    expect(await relay(watching).runOnce()).toBe(false)
+    expect(statements).toEqual(['read', 'store', 'read', 'store'])
+    for (const { endpoint } of endpoints) expect(await delivered(endpoint.id)).toEqual(ids)
   })
 
   it('goes on with the other endpoints while one cannot be served at all', async () => {

@@ -49,8 +49,7 @@ export class Relay {
     if (behind.length === 0) return false
     await this.#windows.look(behind)
     this.#failed = false
-    const pages = new Map<string, Promise<StreamPage>>()
-    const rounds = [await this.#advance('cursor', behind, pages), await this.#advance('replay', behind, pages)]
+    const rounds = [await this.#advance('cursor', behind), await this.#advance('replay', behind)]
     this.#failedBefore = this.#failed
     if (this.#failed) return longestWaitMs
     if (rounds.some(({ more }) => more)) return true
@@ -60,21 +59,34 @@ export class Relay {
     return this.#waitMs
   }
 
-  /** Has each endpoint take a step on its course, as far as it has room; one that cannot does not keep the others from it. */
-  async #advance(course: Course, behind: readonly EndpointBehind[], pages: Map<string, Promise<StreamPage>>) {
-    const steps: Step[] = []
-    let [more, waits] = [false, false]
+  /**
+   * Has each endpoint take a step on its course, as far as it has room; one that cannot does not keep the others from it. What was
+   * planned and read is held until there is enough of it for a statement.
+   */
+  async #advance(course: Course, behind: readonly EndpointBehind[]) {
+    const pages = new Map<string, Promise<StreamPage>>()
+    let chunk = new Chunk()
+    let [more, waits, steps] = [false, false, 0]
+    const takeChunk = async () => {
+      if (chunk.steps.length > 0) await this.#orLater(this.#take(course, chunk.steps))
+      chunk = new Chunk()
+      pages.clear()
+    }
     for (const endpoint of behind) {
       const leg = legOf(endpoint, course, this.#windows.room(endpoint), Math.round(Math.random()))
       if (!leg) continue
       const step = leg.room > 0 ? await this.#orLater(this.#plan(endpoint, leg, pages)) : undefined
-      if (step) steps.push(step)
+      if (step) {
+        if (!chunk.hasRoomFor(step)) await takeChunk()
+        chunk.add(step)
+        steps++
+      }
       if ((step?.to ?? leg.from) === leg.end) continue
       if (step && step.deliveries.length < leg.room) more = true
       else waits = true
     }
-    for (const chunk of inChunks(steps)) await this.#orLater(this.#take(course, chunk))
-    return { more, waits, steps: steps.length }
+    await takeChunk()
+    return { more, waits, steps }
   }
 
   /** What fails is tried again in a later round; the log is told once, until a round succeeds. */
@@ -213,21 +225,28 @@ function notDeliverable(error: unknown) {
   return { reason: 'not_deliverable', message: error instanceof Error ? error.message : String(error) }
 }
 
-/** Puts steps together that are stored in one statement. */
-function inChunks(steps: readonly Step[]): Step[][] {
-  const chunks: Step[][] = []
-  let [deliveries, characters] = [Number.POSITIVE_INFINITY, 0]
-  for (const step of steps) {
-    const weight = step.deliveries.reduce((total, { input }) => total + input.length, 0)
-    if (deliveries + step.deliveries.length > maxDeliveries || characters + weight > maxCharacters) {
-      chunks.push([])
-      deliveries = characters = 0
-    }
-    chunks.at(-1)?.push(step)
-    deliveries += step.deliveries.length
-    characters += weight
+/** Steps that are stored in one statement. */
+class Chunk {
+  readonly steps: Step[] = []
+  #deliveries = 0
+  #characters = 0
+
+  hasRoomFor(step: Step): boolean {
+    if (this.steps.length === 0) return true
+    return (
+      this.#deliveries + step.deliveries.length <= maxDeliveries && this.#characters + weightOf(step) <= maxCharacters
+    )
   }
-  return chunks
+
+  add(step: Step): void {
+    this.steps.push(step)
+    this.#deliveries += step.deliveries.length
+    this.#characters += weightOf(step)
+  }
+}
+
+function weightOf({ deliveries }: Step): number {
+  return deliveries.reduce((total, { input }) => total + input.length, 0)
 }
 
 /** Cuts steps in two: those of some endpoints and those of others, or one step in the middle of its way. @returns undefined for a single delivery. */
