@@ -110,6 +110,10 @@ describe('The stream', () => {
     })
     expect((await read(100))?.job?.output).toBe('{"big": 12345678901234567890}')
     expect((await read(10))?.job?.output).toBeNull()
+    await record.sql`update jobs set output = ${JSON.stringify('€'.repeat(98))}::text::json where id = ${id!}`
+    expect((await read(100))?.job?.output).toHaveLength(100)
+    await record.sql`update jobs set output = ${JSON.stringify('x'.repeat(100_000))}::text::json where id = ${id!}`
+    expect((await read(20_000))?.job?.output).toBeNull()
   })
 
   it('counts the events of a job', async () => {
