@@ -328,7 +328,7 @@ describe('The circuit of an endpoint', () => {
   it('disables the endpoint after five days of failures only, with one event', async () => {
     const { endpoint } = await add()
     await failTimes(5, endpoint.id)
-    await record.sql`update endpoints set failing_since = now() - interval '4 days 23 hours', open_until = now()`
+    await record.sql`update endpoints set failures = 30, failing_since = now() - interval '4 days 23 hours', open_until = now()`
     await failTimes(1, endpoint.id)
     expect(await health(endpoint.id)).toMatchObject({ disabledAt: null })
     await record.sql`update endpoints set failing_since = now() - interval '5 days 1 minute', open_until = now()`
@@ -337,6 +337,32 @@ describe('The circuit of an endpoint', () => {
     expect(await record.sql`select type, data->>'reason' as reason from outbox`).toEqual([
       { type: 'endpoint.disabled', reason: 'failing' },
     ])
+  })
+
+  it('does not disable an endpoint that has failed a few times only, however long ago the first was', async () => {
+    const { endpoint } = await add()
+    await failTimes(1, endpoint.id)
+    await record.sql`update endpoints set failures = 18, failing_since = now() - interval '1 year', open_until = now()`
+    await failTimes(1, endpoint.id)
+    expect(await health(endpoint.id)).toMatchObject({ failures: 19, disabledAt: null })
+    await wait()
+    await failTimes(1, endpoint.id)
+    expect(await health(endpoint.id)).toMatchObject({ failures: 20, disabledReason: 'failing' })
+  })
+
+  it('is not open for years because the clock was set back', async () => {
+    const { endpoint } = await add()
+    await failTimes(5, endpoint.id)
+    const far = async () => void (await record.sql`update endpoints set open_until = now() + interval '10 years'`)
+    await far()
+    await failTimes(1, endpoint.id)
+    const { failures, openForMs } = await health(endpoint.id)
+    expect(failures).toBe(6)
+    expect(openForMs).toBeLessThan(20_001)
+    await far()
+    receiver.answer = { status: 200 }
+    await deliverer()({ endpointId: endpoint.id })
+    expect(await health(endpoint.id)).toMatchObject({ failures: 0, openUntil: null })
   })
 
   it('is looked at once a second, and at once where it has just changed', async () => {
