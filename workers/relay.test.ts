@@ -301,6 +301,7 @@ describe('The relay', () => {
       return now!.cursor > 40 && now!.replayCursor! > 0
     }
     await expect.poll(courses, { interval: 5, timeout: 5_000 }).toBe(true)
+    expect((await readEndpoint(record.sql, 'default', endpoint.id))?.cursor).toBeLessThan(100)
   })
 
   it('sets an event aside that cannot be stored as a delivery, and delivers its neighbours', async () => {
