@@ -1,11 +1,13 @@
 import { plainArray } from './arrays.ts'
 import type { Sql } from './connect.ts'
+import { circuitIsOpen } from './endpoint-health.ts'
 import { endpointColumns, type EndpointRow } from './endpoints.ts'
+import type { JobStatus } from './statuses.ts'
 
 /** An endpoint that has something before it in the stream, and may be sent it. */
 export interface EndpointBehind extends EndpointRow {
   readonly head: number
-  /** Time since its replay last got on, in milliseconds; 0 without a replay. */
+  /** Time since its replay last got on, in milliseconds; 0 without a replay, negative where the clock was set back. */
   readonly sinceReplayMs: number
 }
 
@@ -14,17 +16,17 @@ export async function findEndpointsBehind(sql: Sql): Promise<EndpointBehind[]> {
   return sql<EndpointBehind[]>`
     select ${endpointColumns(sql)}, stream.head::float8,
       case when replay_cursor is null then 0 else extract(epoch from statement_timestamp() - replayed_at) * 1000 end::float8 as since_replay_ms
-    from endpoints, stream
-    where disabled_at is null and (open_until is null or open_until <= statement_timestamp())
+    from endpoints e, stream
+    where disabled_at is null and not ${circuitIsOpen(sql)}
       and (cursor < stream.head or replay_cursor is not null)
     order by id`
 }
 
-/** @returns those of the jobs that are queued or running. */
-export async function findInFlight(sql: Sql, jobIds: readonly string[]): Promise<Set<string>> {
-  const rows = await sql<{ id: string }[]>`
-    select id from jobs where id = any(${plainArray(jobIds)}::text::uuid[]) and status in ('queued', 'running')`
-  return new Set(rows.map(({ id }) => id))
+/** @returns those of the jobs that have not ended: queued, running, or waiting for another attempt (`retrying`). */
+export async function findUnended(sql: Sql, jobIds: readonly string[]): Promise<Map<string, JobStatus>> {
+  const rows = await sql<{ id: string; status: JobStatus }[]>`
+    select id, status from jobs where id = any(${plainArray(jobIds)}::text::uuid[]) and finished_at is null`
+  return new Map(rows.map(({ id, status }) => [id, status]))
 }
 
 /** Looks among the newest deliveries of an endpoint for those in flight: for whoever has not made them. @param newest how many are looked at. */

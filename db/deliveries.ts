@@ -133,10 +133,11 @@ export async function takeSteps(
   return sql<Ticketable[]>`
     with step as materialized (
       select * from unnest(${plainArray(steps.map(({ endpointId }) => endpointId))}::text::uuid[],
-        ${plainArray(steps.map(({ from }) => from))}::text::bigint[], ${plainArray(steps.map(({ to }) => to))}::text::bigint[]
-      ) as step (endpoint_id, origin, destination)
+        ${plainArray(steps.map(({ from }) => from))}::text::bigint[], ${plainArray(steps.map(({ to }) => to))}::text::bigint[],
+        ${plainArray(steps.map(({ deliveries }) => deliveries.length))}::text::int[]
+      ) as step (endpoint_id, origin, destination, deliveries)
     ), mine as materialized (
-      select e.id, e.tenant, step.destination from endpoints e join step on e.id = step.endpoint_id and ${at} = step.origin
+      select e.id, e.tenant, step.destination, step.deliveries from endpoints e join step on e.id = step.endpoint_id and ${at} = step.origin
       where e.disabled_at is null order by e.id for update of e
     ), moved as (
       update endpoints e set ${course === 'cursor' ? cursorMoves(sql) : replayMoves(sql)} from mine where e.id = mine.id
@@ -150,11 +151,13 @@ function cursorMoves(sql: Sql) {
   return sql`cursor = mine.destination`
 }
 
+/** Each delivery uses up its time at the rate of the replay, of which no more than the last second counts. */
 function replayMoves(sql: Sql) {
   return sql`replay_cursor = case when mine.destination < e.replay_until then mine.destination end,
     replay_until = case when mine.destination < e.replay_until then e.replay_until end,
     replay_per_second = case when mine.destination < e.replay_until then e.replay_per_second end,
-    replayed_at = statement_timestamp()`
+    replayed_at = least(statement_timestamp(), greatest(e.replayed_at, statement_timestamp() - interval '1 second')
+      + mine.deliveries::float8 / e.replay_per_second * interval '1 second')`
 }
 
 /** Makes a delivery besides the stream, to try an endpoint. @returns the job that now wants a ticket. */

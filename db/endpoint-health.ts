@@ -11,6 +11,10 @@ const longestOpenMs = 600_000
 const probeMs = 20_000
 /** Time of failures only after which an endpoint is disabled, in milliseconds. */
 const disableAfterMs = 5 * 86_400_000
+/** Failures without which it is not: a clock that jumps, or few events, must not do it. */
+const failuresToDisable = 20
+/** Above what any receiver may ask for, in milliseconds. A circuit that is to be open for longer tells of a clock that was set back. */
+const openAtMostMs = 25 * 3_600_000
 
 /** An endpoint as somebody who delivers sees it. */
 export interface DeliveryEndpoint extends EndpointRow {
@@ -18,17 +22,24 @@ export interface DeliveryEndpoint extends EndpointRow {
   readonly openForMs: number
 }
 
+/** Whether the circuit of an endpoint of the table `e` is open. */
+export function circuitIsOpen(sql: Sql) {
+  return sql`coalesce(e.open_until > statement_timestamp() and e.open_until <= statement_timestamp() + ${milliseconds(sql, openAtMostMs)}, false)`
+}
+
 /** @returns the endpoint with how long its circuit is open, by the clock of Postgres; undefined when it is gone. */
 export async function readForDelivery(sql: Sql, id: string): Promise<DeliveryEndpoint | undefined> {
   const [row] = await sql<DeliveryEndpoint[]>`
-    select ${endpointColumns(sql)}, coalesce(extract(epoch from open_until - statement_timestamp()) * 1000, 0)::float8 as open_for_ms
-    from endpoints where id = ${id}`
+    select ${endpointColumns(sql)}, (case when ${circuitIsOpen(sql)} then extract(epoch from open_until - statement_timestamp()) * 1000 else 0 end)::float8 as open_for_ms
+    from endpoints e where id = ${id}`
   return row
 }
 
-/** Closes the circuit. */
+/** Closes the circuit. One that has not failed so often waits for no probe, but because its receiver asked for a pause: it gets it. */
 export async function noteSuccess(sql: Sql, id: string): Promise<void> {
-  await sql`update endpoints set failures = 0, failing_since = null, open_until = null where id = ${id} and failures > 0`
+  await sql`
+    update endpoints set failures = 0, failing_since = null, open_until = case when failures < ${failuresToOpen}::int then open_until end
+    where id = ${id} and failures > 0`
 }
 
 /** An attempt that failed. */
@@ -52,13 +63,13 @@ export async function noteFailure(
   { probe, pauseMs }: Failure,
   eventId: string,
 ): Promise<boolean> {
-  const counted = sql`e.failures + case when ${probe}::boolean or e.open_until is null or e.open_until <= statement_timestamp() then 1 else 0 end`
-  const long = sql`e.failing_since < statement_timestamp() - ${milliseconds(sql, disableAfterMs)}`
+  const counted = sql`e.failures + case when ${probe}::boolean or not ${circuitIsOpen(sql)} then 1 else 0 end`
+  const long = sql`(e.failing_since < statement_timestamp() - ${milliseconds(sql, disableAfterMs)} and ${counted} >= ${failuresToDisable}::int)`
   const [row] = await sql`
     with changed as (
       update endpoints e set failures = ${counted},
         failing_since = coalesce(e.failing_since, statement_timestamp()),
-        open_until = greatest(e.open_until, ${pauseMs > 0 ? sql`statement_timestamp() + ${milliseconds(sql, pauseMs)}` : sql`null`},
+        open_until = greatest(case when ${circuitIsOpen(sql)} then e.open_until end, ${pauseMs > 0 ? sql`statement_timestamp() + ${milliseconds(sql, pauseMs)}` : sql`null`},
           case when ${counted} >= ${failuresToOpen}::int then statement_timestamp() + ${milliseconds(sql, firstOpenMs)}
             * least(2 ^ least(${counted} - ${failuresToOpen}::int, 16), ${longestOpenMs / firstOpenMs}::float8) end),
         disabled_at = case when ${long} then statement_timestamp() end,
@@ -86,8 +97,8 @@ export async function disableGone(sql: Sql, id: string, eventId: string): Promis
 /** Asks whether one may try an endpoint whose circuit was open: one at a time may. */
 export async function takeProbe(sql: Sql, id: string): Promise<boolean> {
   const rows = await sql`
-    update endpoints set open_until = statement_timestamp() + ${milliseconds(sql, probeMs)}
-    where id = ${id} and failures >= ${failuresToOpen}::int and open_until <= statement_timestamp() returning 1`
+    update endpoints e set open_until = statement_timestamp() + ${milliseconds(sql, probeMs)}
+    where id = ${id} and failures >= ${failuresToOpen}::int and not ${circuitIsOpen(sql)} returning 1`
   return rows.length > 0
 }
 

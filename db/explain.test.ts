@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newJob, openRecord, type TestRecord } from '../testing/record.ts'
-import { findInFlight } from './behind.ts'
+import { findUnended } from './behind.ts'
 import { claimJobs, findSuspect } from './claim.ts'
 import { connect, type Database, type Sql } from './connect.ts'
 import { newId } from './ids.ts'
@@ -110,7 +110,7 @@ const statements: [string, (sql: Sql) => Promise<unknown>][] = [
   ],
   ['reading the stream', (sql) => readStream(sql, { after: 2_000, limit: 40 })],
   ['reading the events of a job', (sql) => readJobEvents(sql, 'default', newId())],
-  ['looking for what is in flight', (sql) => findInFlight(sql, [newId()])],
+  ['looking for what is in flight', (sql) => findUnended(sql, [newId()])],
 ]
 
 /** The statement must find its rows through an index, and look at hardly any others. */

@@ -41,3 +41,33 @@ it('What had ended before there were places gets one, and the stream begins with
     await sql`select attstorage from pg_attribute where attrelid = 'endings'::regclass and attname = 'job_ids'`
   expect(storage).toEqual({ attstorage: 'e' })
 })
+
+it('What the version before ends during a deployment has its events, but for deliveries', async () => {
+  const url = await databaseOf(journal.entries.length)
+  const sql = postgres(url, { max: 1 })
+  onTestFinished(() => sql.end())
+  await sql`
+    insert into endings (queue, tenant, status, ended_at, job_ids, jobs)
+    select queue, 'default', 'completed', now(), array[gen_random_uuid(), gen_random_uuid()], 2
+    from unnest(array['default', 'webhooks']) as queue`
+  expect(await sql`select queue, events from endings order by queue`).toEqual([
+    { queue: 'default', events: 2 },
+    { queue: 'webhooks', events: 0 },
+  ])
+})
+
+it('A migration waits for a settlement under way, which waits for none of its tables', async () => {
+  const url = await databaseOf(2)
+  const sql = postgres(url, { max: 1 })
+  onTestFinished(() => sql.end())
+  await sql`begin`
+  await sql`lock table jobs in row exclusive mode`
+  const migrated = migrate(url)
+  const waiting = () => sql`select from pg_locks where locktype = 'relation' and not granted
+    and database = (select oid from pg_database where datname = current_database())`
+  await expect.poll(waiting, { timeout: 10_000 }).not.toHaveLength(0)
+  for (const table of ['attempts', 'outbox', 'endings'])
+    await sql.unsafe(`lock table ${table} in row exclusive mode nowait`)
+  await sql`commit`
+  await migrated
+})

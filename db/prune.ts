@@ -4,6 +4,12 @@ import type { TerminalStatus } from './statuses.ts'
 /** Jobs or keys that one statement deletes, about; of jobs it may be one ending more. */
 export const pruneLimit = 1_000
 
+/**
+ * Time after which no endpoint holds an event any more, in milliseconds since it happened: one that takes what it gets, but slowly, would hold
+ * all there is without end, and what is held costs each round a look. What it has not got by then it misses, as `tail` tells.
+ */
+const longestHoldMs = 7 * 86_400_000
+
 /** Ages past which things go, in milliseconds since the job ended. */
 export interface Ages {
   readonly jobMs: number
@@ -13,8 +19,8 @@ export interface Ages {
 
 /**
  * Deletes ended jobs of a queue and status with their attempts and deliveries, oldest first, some {@link pruneLimit} at a time; and
- * their events, those that are to be kept for longer excepted. Jobs stay whose events have no place in the stream yet, or are still
- * before an endpoint.
+ * their events, those that are to be kept for longer excepted. Jobs stay whose events have no place in the stream yet, or, for
+ * {@link longestHoldMs}, are still before an endpoint.
  *
  * @returns how many jobs went.
  */
@@ -58,7 +64,7 @@ export async function prunePlatformEvents(sql: Sql, olderThanMs: number): Promis
     gone as (
       delete from outbox where id = any(array(
         select o.id from outbox o
-        where o.job_id is null and o.occurred_at < ${ago(sql, olderThanMs)} and o.position is not null and ${isRead(sql, sql`o`)}
+        where o.job_id is null and o.occurred_at < ${ago(sql, olderThanMs)} and o.position is not null and (o.occurred_at < ${ago(sql, longestHoldMs)} or ${isRead(sql, sql`o`)})
         order by o.occurred_at limit ${pruneLimit}))
       returning position
     ), ${newTail(sql)}
@@ -71,7 +77,7 @@ function oldEndings(sql: Sql, whose: ReturnType<Sql>, status: TerminalStatus, ol
   return sql`${readUpTo(sql)}, oldest as materialized (
       select ctid, jobs from endings e
       where ${whose} and status = ${status} and ended_at < ${ago(sql, olderThanMs)}
-        and (e.events = 0 or e.position is not null and ${isRead(sql, sql`e`)})
+        and (e.events = 0 or e.position is not null and (ended_at < ${ago(sql, longestHoldMs)} or ${isRead(sql, sql`e`)}))
       order by ended_at limit ${pruneLimit} for update skip locked
     ), ending as materialized (
       select ctid from (select ctid, sum(jobs) over (rows unbounded preceding) - jobs as before from oldest) as counted

@@ -12,14 +12,19 @@ export const placeLimit = 1_000
  */
 const lateCommitMs = 120_000
 
+/** Silence after which Postgres ends the connection that holds the lock; its holder speaks every second. */
+const longestSilence = '15s'
+
 /**
- * Tries to become the one that gives events their places, until the connection ends.
+ * Tries to become the one that gives events their places, until the connection ends. It ends too when its holder falls silent: a
+ * machine that vanished, or a process that was halted, would keep the lock for hours.
  *
  * @param sql of one connection, which sends nothing else meanwhile.
  */
 export async function lockSequence(sql: Sql): Promise<boolean> {
   const [row] = await sql<{ locked: boolean }[]>`
-    select pg_try_advisory_lock(${lockKeys.class}::int, ${lockKeys.object}::int) as locked`
+    select locked, set_config('idle_session_timeout', case when locked then ${longestSilence} else '0' end, false)
+    from pg_try_advisory_lock(${lockKeys.class}::int, ${lockKeys.object}::int) as locked`
   return row?.locked ?? false
 }
 
@@ -41,7 +46,8 @@ export interface Placing {
 }
 
 /**
- * Gives events that have none their places in the stream, by their time, without a gap. Must be called on the connection that holds
+ * Gives events that have none their places in the stream, by their time, without a gap. Where there are more of one kind than one
+ * statement places, the other kind waits for them: else a job would start after its end. Must be called on the connection that holds
  * the lock, in a statement after the one that took it, whose snapshot is younger; the statement asks whether it does, since a driver
  * connects anew without a word.
  *
@@ -63,9 +69,14 @@ export async function placeEvents(sql: Sql, after = '-infinity'): Promise<Placin
       select ctid, occurred_at as at from outbox
       where position is null and data is not null and occurred_at >= ${from} and exists (select from head)
       order by occurred_at limit ${placeLimit}
+    ), known as materialized (
+      select min(at) as until from (
+        select max(at) as at from ended having count(*) >= ${placeLimit} union all select max(at) from told having count(*) >= ${placeLimit}
+      ) as full_batch
     ), place as materialized (
       select tid, is_ending, at, events, head + sum(events) over (order by at, is_ending, tid rows unbounded preceding) as position
-      from (select ctid as tid, true as is_ending, at, events from ended union all select ctid, false, at, 1 from told) as unplaced, head
+      from (select ctid as tid, true as is_ending, at, events from ended union all select ctid, false, at, 1 from told) as unplaced, head, known
+      where known.until is null or at <= known.until
     ), ending as (
       update endings e set position = place.position from place where place.is_ending and e.ctid = place.tid
     ), event as (

@@ -3,7 +3,7 @@ import { openRecord, type TestRecord } from '../testing/record.ts'
 import { connect } from './connect.ts'
 import { insertEndpoint } from './endpoints.ts'
 import { newId } from './ids.ts'
-import { lockSequence, placeEvents } from './sequence.ts'
+import { lockSequence, placeEvents, placeLimit } from './sequence.ts'
 import { positionAt, readJobEvents, readStream, readStreamEnds } from './stream.ts'
 import { countReplay } from './subscription.ts'
 
@@ -71,6 +71,21 @@ describe('The stream', () => {
     expect(await place()).toMatchObject({ events: 0 })
   })
 
+  it('has its order also where more events of one kind wait than are placed at once', async () => {
+    const [first] = await end(1, 30)
+    const [last] = await end(1, 10)
+    await record.sql`
+      insert into outbox (id, tenant, job_id, type, occurred_at, data, sequence)
+      select gen_random_uuid(), 'default', ${last!}::uuid, 'job.progress', now() - interval '20 seconds' + n * interval '1 millisecond', '{}', n
+      from generate_series(1, ${placeLimit + 1}) as n`
+    expect(await place()).toMatchObject({ rows: placeLimit + 1 })
+    expect(await place()).toMatchObject({ rows: 2 })
+    expect(await record.sql`select job_ids, position::int from endings order by position`).toEqual([
+      { jobIds: [first], position: 1 },
+      { jobIds: [last], position: placeLimit + 3 },
+    ])
+  })
+
   it('has the jobs of one statement in the order of its list, and reads a part of them', async () => {
     const ids = await Promise.all(Array.from({ length: 5 }, () => record.addJob()))
     await endTogether(ids)
@@ -110,6 +125,10 @@ describe('The stream', () => {
     })
     expect((await read(100))?.job?.output).toBe('{"big": 12345678901234567890}')
     expect((await read(10))?.job?.output).toBeNull()
+    await record.sql`update jobs set output = ${JSON.stringify('€'.repeat(98))}::text::json where id = ${id!}`
+    expect((await read(100))?.job?.output).toHaveLength(100)
+    await record.sql`update jobs set output = ${JSON.stringify('x'.repeat(100_000))}::text::json where id = ${id!}`
+    expect((await read(20_000))?.job?.output).toBeNull()
   })
 
   it('counts the events of a job', async () => {

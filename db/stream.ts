@@ -176,7 +176,11 @@ function dataEvents(sql: Sql, which: ReturnType<Sql>) {
     from outbox o where o.data is not null and ${which}`
 }
 
-/** The events of the CTE `placed` with what they tell of their jobs. A limit keeps each look-up a look-up (db/live.ts). */
+/** Bytes that a character takes at most, and that Postgres adds to each value, in what `pg_column_size` says. */
+const bytesPerCharacter = 4
+const sizeHeader = 4
+
+/** The events of the CTE `placed` with what they tell of their jobs. An output that takes more than it may is not even read. A limit keeps each look-up a look-up (db/live.ts). */
 function told(sql: Sql, outputLimit: number) {
   return sql`
     select placed.position::float8, placed.id, placed.tenant, placed.type, coalesce(job.finished_at, placed.occurred_at) as occurred_at,
@@ -188,7 +192,8 @@ function told(sql: Sql, outputLimit: number) {
       select j.id, j.type, j.queue, j.status, j.tags, j.attempts_made, j.created_at, j.started_at, j.error, coalesce(j.told, 0) as told,
         case when placed.data is null then j.finished_at end as finished_at,
         case when ${outputLimit}::int > 0 and placed.data is null then
-          case when length(j.output::text) <= ${outputLimit}::int then j.output::text end end as output
+          case when pg_column_size(j.output) <= ${outputLimit * bytesPerCharacter + sizeHeader}::int then
+            case when length(j.output::text) <= ${outputLimit}::int then j.output::text end end end as output
       from jobs j where j.id = placed.job_id limit 1) as job on true`
 }
 

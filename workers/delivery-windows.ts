@@ -1,10 +1,11 @@
-import { findInFlight, recallInFlight } from '@jobyard/db/behind'
+import { findUnended, recallInFlight } from '@jobyard/db/behind'
 import type { Sql } from '@jobyard/db/connect'
 import type { Step } from '@jobyard/db/deliveries'
 import { failuresToOpen } from '@jobyard/db/endpoint-health'
 import type { EndpointRow } from '@jobyard/db/endpoints'
+import type { JobStatus } from '@jobyard/db/statuses'
 
-/** Width of the window of an endpoint about which nothing is known, or that has just failed. */
+/** Width of the window of an endpoint about which nothing is known; no more for one whose circuit has just been open. */
 const firstWidth = 10
 /** Deliveries that are looked at to recall which are in flight, as a multiple of those that may be. */
 const recallTimes = 4
@@ -15,7 +16,10 @@ const maxKept = 10_000
 
 interface DeliveryWindow {
   readonly inFlight: Set<string>
-  /** How many may be in flight: one more for each that ended, so that a receiver shows that it answers before it gets many. */
+  /**
+   * How many may be in flight: one more for each that ended, so that a receiver shows that it answers before it gets many; half as many
+   * when one has to be repeated.
+   */
   width: number
 }
 
@@ -37,7 +41,7 @@ export class DeliveryWindows {
     await this.#dropEnded(endpoints.flatMap(({ id }) => this.#windows.get(id) ?? []))
     for (const endpoint of endpoints) {
       const window = this.#windows.get(endpoint.id) ?? (await this.#recall(endpoint))
-      if (endpoint.failures >= failuresToOpen) window.width = firstWidth
+      if (endpoint.failures >= failuresToOpen) window.width = Math.min(window.width, firstWidth)
     }
   }
 
@@ -63,11 +67,12 @@ export class DeliveryWindows {
 
   async #dropEnded(windows: readonly DeliveryWindow[]): Promise<void> {
     const ids = windows.flatMap(({ inFlight }) => [...inFlight])
-    const still = ids.length > 0 ? await findInFlight(this.#sql, ids) : new Set<string>()
+    const unended = ids.length > 0 ? await findUnended(this.#sql, ids) : new Map<string, JobStatus>()
     for (const window of windows) {
-      const before = window.inFlight.size
-      for (const id of window.inFlight) if (!still.has(id)) window.inFlight.delete(id)
-      window.width = Math.min(window.width + before - window.inFlight.size, widest)
+      const left = [...window.inFlight].filter((id) => !['queued', 'running'].includes(unended.get(id) ?? 'ended'))
+      for (const id of left) window.inFlight.delete(id)
+      const isRepeated = left.some((id) => unended.has(id))
+      window.width = isRepeated ? Math.max(window.width >> 1, 1) : Math.min(window.width + left.length, widest)
     }
   }
 

@@ -28,20 +28,45 @@ export class Pruner {
     this.#clock = clock
   }
 
-  /** Deletes nothing while the clock is not to be believed. @returns whether a batch was full, so that there may be more. */
+  /**
+   * Deletes nothing while the clock is not to be believed.
+   *
+   * @returns whether a batch was full, so that there may be more.
+   * @throws AggregateError when a kind could not be deleted, after all others were.
+   */
   async runOnce(): Promise<boolean> {
     if (!(await this.#clock.isSteady())) return false
+    const errors: unknown[] = []
+    let more = false
+    for (const prune of await this.#kinds())
+      await prune().then(
+        (pruned) => (more ||= pruned >= pruneLimit),
+        (error: unknown) => errors.push(error),
+      )
+    if (errors.length > 0)
+      throw new AggregateError(errors, 'Not everything that is past its retention could be deleted')
+    return more
+  }
+
+  /** @returns what deletes a batch each, and says of how many. */
+  async #kinds(): Promise<(() => Promise<number>)[]> {
+    const sql = this.#sql
     const { completedMs, failedMs, eventsMs } = this.#retention
-    const batches = [
-      await pruneIdempotencyKeys(this.#sql, idempotencyKeysMs),
-      await prunePlatformEvents(this.#sql, eventsMs),
+    const queues = await readQueues(sql)
+    return [
+      () => pruneIdempotencyKeys(sql, idempotencyKeysMs),
+      () => prunePlatformEvents(sql, eventsMs),
+      ...terminalStatuses.flatMap((status) => {
+        const ages = { jobMs: status === 'completed' ? completedMs : failedMs, eventMs: eventsMs }
+        return [
+          ...queues.map(
+            ({ name }) =>
+              () =>
+                pruneJobs(sql, name, status, ages),
+          ),
+          () => pruneEvents(sql, status, eventsMs),
+        ]
+      }),
     ]
-    const queues = await readQueues(this.#sql)
-    for (const status of terminalStatuses) {
-      const ages = { jobMs: status === 'completed' ? completedMs : failedMs, eventMs: eventsMs }
-      for (const { name } of queues) batches.push(await pruneJobs(this.#sql, name, status, ages))
-      batches.push(await pruneEvents(this.#sql, status, eventsMs))
-    }
-    return batches.some((pruned) => pruned >= pruneLimit)
   }
 }

@@ -174,6 +174,28 @@ describe('The relay', () => {
     expect(await delivered(endpoint.id)).toHaveLength(90 + 1 + 11)
   })
 
+  it('gives an endpoint half as many when one has to be repeated, but one at least', async () => {
+    const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 35 })
+    await end(60)
+    const one = relay()
+    const made: number[] = []
+    for (const outcome of [
+      'completed',
+      'retrying',
+      'retrying',
+      'retrying',
+      'retrying',
+      'retrying',
+      'completed',
+    ] as const) {
+      const before = (await delivered(endpoint.id)).length
+      await one.runOnce()
+      made.push((await delivered(endpoint.id)).length - before)
+      await finish(outcome)
+    }
+    expect(made).toEqual([10, 20, 10, 5, 2, 1, 1])
+  })
+
   it('recalls what another relay has made', async () => {
     const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 2 })
     await end(5)
@@ -200,14 +222,14 @@ describe('The relay', () => {
     for (const { endpoint } of endpoints) expect(await delivered(endpoint.id)).toEqual(ids)
   })
 
-  it('leaves endpoints alone that are disabled, and those whose circuit is open', async () => {
+  it('leaves endpoints alone that are disabled, and those whose circuit is open, unless by a clock that was set back', async () => {
     const disabled = await addEndpoint(record.sql)
     const open = await addEndpoint(record.sql)
     await disableEndpoint(record.sql, 'default', disabled.endpoint.id)
     await record.sql`update endpoints set failures = 5, open_until = now() + interval '1 hour' where id = ${open.endpoint.id}`
     const ids = await end(3)
     expect(await relay().runOnce()).toBe(false)
-    await record.sql`update endpoints set open_until = now() where id = ${open.endpoint.id}`
+    await record.sql`update endpoints set open_until = now() + interval '10 years' where id = ${open.endpoint.id}`
     const one = relay()
     await one.runOnce()
     await one.runOnce()
@@ -251,6 +273,37 @@ describe('The relay', () => {
     expect((await readEndpoint(record.sql, 'default', endpoint.id))?.replayCursor).toBe(6)
   })
 
+  it('passes quickly what a replay leaves out', async () => {
+    const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 100, jobTypes: ['wanted'] })
+    await end(450)
+    const wanted = await end(1, { type: 'wanted' })
+    await relay().runOnce()
+    await record.sql`update endpoints set cursor = 451`
+    await record.sql`truncate deliveries`
+    await startReplay(record.sql, 'default', endpoint.id, { after: 0, perSecond: 1 })
+    await record.sql`update endpoints set replayed_at = now() - interval '1 second'`
+    const one = relay()
+    expect([await one.runOnce(), await one.runOnce()]).toEqual([true, true])
+    expect(await one.runOnce()).toBe(false)
+    expect(await delivered(endpoint.id)).toEqual(wanted)
+  })
+
+  it('replays to an endpoint that takes one at a time and always has something new', async () => {
+    const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 1 })
+    await end(100)
+    await record.sql`update endpoints set cursor = 40`
+    await startReplay(record.sql, 'default', endpoint.id, { after: 0, perSecond: 1_000 })
+    const one = relay()
+    const courses = async () => {
+      await one.runOnce()
+      await finish()
+      const now = await readEndpoint(record.sql, 'default', endpoint.id)
+      return now!.cursor > 40 && now!.replayCursor! > 0
+    }
+    await expect.poll(courses, { interval: 5, timeout: 5_000 }).toBe(true)
+    expect((await readEndpoint(record.sql, 'default', endpoint.id))?.cursor).toBeLessThan(100)
+  })
+
   it('sets an event aside that cannot be stored as a delivery, and delivers its neighbours', async () => {
     const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 100 })
     const healthy = await addEndpoint(record.sql, { maxInFlight: 100 })
@@ -281,6 +334,22 @@ describe('The relay', () => {
       status: 'queued',
       redriveOf: failed[0]!.id,
     })
+  })
+
+  it('stores the deliveries of many endpoints in several statements, each when it is full', async () => {
+    const endpoints = await Promise.all(Array.from({ length: 60 }, () => addEndpoint(record.sql, { maxInFlight: 10 })))
+    const ids = await end(10)
+    const statements: string[] = []
+    const watching = new Proxy(record.sql, {
+      apply: (target, self, words) => {
+        const text = ((words[0] as string[])[0] ?? '').trim()
+        if (/^with (step|placed)/.test(text)) statements.push(text.startsWith('with step') ? 'store' : 'read')
+        return Reflect.apply(target, self, words) as unknown
+      },
+    })
+    expect(await relay(watching).runOnce()).toBe(false)
+    expect(statements).toEqual(['read', 'store', 'read', 'store'])
+    for (const { endpoint } of endpoints) expect(await delivered(endpoint.id)).toEqual(ids)
   })
 
   it('goes on with the other endpoints while one cannot be served at all', async () => {
@@ -372,12 +441,27 @@ describe('A step', () => {
     const endpoint = { cursor: 5, head: 9, replayCursor: null, replayUntil: null, replayPerSecond: null }
     const at = (changes: object) => ({ ...endpoint, sinceReplayMs: 500, ...changes }) as EndpointBehind
     const replay = { replayCursor: 1, replayUntil: 5, replayPerSecond: 100 }
-    expect(legOf(at({}), 'cursor', 10)).toEqual({ from: 5, end: 9, room: 10 })
-    expect(legOf(at({ cursor: 9 }), 'cursor', 10)).toBeUndefined()
-    expect(legOf(at({}), 'replay', 10)).toBeUndefined()
-    expect(legOf(at(replay), 'cursor', 11)).toEqual({ from: 5, end: 9, room: 6 })
-    expect(legOf(at(replay), 'replay', 11)).toEqual({ from: 1, end: 5, room: 11 })
-    expect(legOf(at({ ...replay, replayPerSecond: 4 }), 'replay', 11)).toEqual({ from: 1, end: 5, room: 2 })
-    expect(legOf(at({ ...replay, replayPerSecond: 4, sinceReplayMs: 60_000 }), 'replay', 11)?.room).toBe(4)
+    const slow = { ...replay, replayPerSecond: 4 }
+    expect(legOf(at({}), 'cursor', 11, 1)).toEqual({ from: 5, end: 9, room: 11 })
+    expect(legOf(at({ cursor: 9 }), 'cursor', 10, 0)).toBeUndefined()
+    expect(legOf(at({}), 'replay', 10, 0)).toBeUndefined()
+    expect(legOf(at(replay), 'cursor', 11, 0)).toEqual({ from: 5, end: 9, room: 6 })
+    expect(legOf(at(replay), 'cursor', 11, 1)).toEqual({ from: 5, end: 9, room: 5 })
+    expect(legOf(at(replay), 'replay', 11, 0)).toEqual({ from: 1, end: 5, room: 11 })
+    expect(legOf(at(slow), 'cursor', 11, 0)?.room).toBe(9)
+    expect(legOf(at(slow), 'replay', 11, 0)).toEqual({ from: 1, end: 5, room: 2 })
+    expect(legOf(at({ ...slow, sinceReplayMs: 60_000 }), 'replay', 11, 0)?.room).toBe(4)
+  })
+
+  it('is taken on a replay though the clock was set back since the last one', () => {
+    const endpoint = {
+      cursor: 9,
+      head: 9,
+      replayCursor: 1,
+      replayUntil: 5,
+      replayPerSecond: 4,
+      sinceReplayMs: -3_600_000,
+    }
+    expect(legOf(endpoint as EndpointBehind, 'replay', 11, 0)?.room).toBe(4)
   })
 })

@@ -49,8 +49,7 @@ export class Relay {
     if (behind.length === 0) return false
     await this.#windows.look(behind)
     this.#failed = false
-    const pages = new Map<string, Promise<StreamPage>>()
-    const rounds = [await this.#advance('cursor', behind, pages), await this.#advance('replay', behind, pages)]
+    const rounds = [await this.#advance('cursor', behind), await this.#advance('replay', behind)]
     this.#failedBefore = this.#failed
     if (this.#failed) return longestWaitMs
     if (rounds.some(({ more }) => more)) return true
@@ -60,21 +59,34 @@ export class Relay {
     return this.#waitMs
   }
 
-  /** Has each endpoint take a step on its course, as far as it has room; one that cannot does not keep the others from it. */
-  async #advance(course: Course, behind: readonly EndpointBehind[], pages: Map<string, Promise<StreamPage>>) {
-    const steps: Step[] = []
-    let [more, waits] = [false, false]
+  /**
+   * Has each endpoint take a step on its course, as far as it has room; one that cannot does not keep the others from it. What was
+   * planned and read is held until there is enough of it for a statement.
+   */
+  async #advance(course: Course, behind: readonly EndpointBehind[]) {
+    const pages = new Map<string, Promise<StreamPage>>()
+    let chunk = new Chunk()
+    let [more, waits, steps] = [false, false, 0]
+    const takeChunk = async () => {
+      if (chunk.steps.length > 0) await this.#orLater(this.#take(course, chunk.steps))
+      chunk = new Chunk()
+      pages.clear()
+    }
     for (const endpoint of behind) {
-      const leg = legOf(endpoint, course, this.#windows.room(endpoint))
+      const leg = legOf(endpoint, course, this.#windows.room(endpoint), Math.round(Math.random()))
       if (!leg) continue
       const step = leg.room > 0 ? await this.#orLater(this.#plan(endpoint, leg, pages)) : undefined
-      if (step) steps.push(step)
+      if (step) {
+        if (!chunk.hasRoomFor(step)) await takeChunk()
+        chunk.add(step)
+        steps++
+      }
       if ((step?.to ?? leg.from) === leg.end) continue
       if (step && step.deliveries.length < leg.room) more = true
       else waits = true
     }
-    for (const chunk of inChunks(steps)) await this.#orLater(this.#take(course, chunk))
-    return { more, waits, steps: steps.length }
+    await takeChunk()
+    return { more, waits, steps }
   }
 
   /** What fails is tried again in a later round; the log is told once, until a round succeeds. */
@@ -162,17 +174,24 @@ interface Leg {
 
 /**
  * @param room deliveries that the endpoint may still take.
+ * @param toss 1 when the replay gets the last place of an odd number, 0 when what is new does.
  * @returns undefined when the endpoint is at the end.
  */
-export function legOf(endpoint: EndpointBehind, course: Course, room: number): Leg | undefined {
-  const { cursor, head, replayCursor, replayUntil, replayPerSecond } = endpoint
+export function legOf(endpoint: EndpointBehind, course: Course, room: number, toss: number): Leg | undefined {
+  const { cursor, head, replayCursor, replayUntil } = endpoint
+  const due = dueOfReplay(endpoint)
   if (course === 'cursor') {
-    const forReplay = replayCursor === null ? 0 : Math.floor(room / 2)
+    const forReplay = Math.min((room + toss) >> 1, due)
     return cursor < head ? { from: cursor, end: head, room: room - forReplay } : undefined
   }
-  if (replayCursor === null || replayUntil === null || replayPerSecond === null) return undefined
-  const due = Math.floor((Math.min(endpoint.sinceReplayMs, 1_000) / 1_000) * replayPerSecond)
+  if (replayCursor === null || replayUntil === null) return undefined
   return { from: replayCursor, end: replayUntil, room: Math.min(room, due) }
+}
+
+/** @returns how many deliveries a replay may make by now; 0 without one. A last one in the future tells of a clock that was set back. */
+function dueOfReplay({ replayPerSecond, sinceReplayMs }: EndpointBehind): number {
+  const sinceMs = sinceReplayMs < 0 ? 1_000 : Math.min(sinceReplayMs, 1_000)
+  return Math.floor((sinceMs / 1_000) * (replayPerSecond ?? 0))
 }
 
 /** Whether an endpoint may want none of many events. */
@@ -206,21 +225,28 @@ function notDeliverable(error: unknown) {
   return { reason: 'not_deliverable', message: error instanceof Error ? error.message : String(error) }
 }
 
-/** Puts steps together that are stored in one statement. */
-function inChunks(steps: readonly Step[]): Step[][] {
-  const chunks: Step[][] = []
-  let [deliveries, characters] = [Number.POSITIVE_INFINITY, 0]
-  for (const step of steps) {
-    const weight = step.deliveries.reduce((total, { input }) => total + input.length, 0)
-    if (deliveries + step.deliveries.length > maxDeliveries || characters + weight > maxCharacters) {
-      chunks.push([])
-      deliveries = characters = 0
-    }
-    chunks.at(-1)?.push(step)
-    deliveries += step.deliveries.length
-    characters += weight
+/** Steps that are stored in one statement. */
+class Chunk {
+  readonly steps: Step[] = []
+  #deliveries = 0
+  #characters = 0
+
+  hasRoomFor(step: Step): boolean {
+    if (this.steps.length === 0) return true
+    return (
+      this.#deliveries + step.deliveries.length <= maxDeliveries && this.#characters + weightOf(step) <= maxCharacters
+    )
   }
-  return chunks
+
+  add(step: Step): void {
+    this.steps.push(step)
+    this.#deliveries += step.deliveries.length
+    this.#characters += weightOf(step)
+  }
+}
+
+function weightOf({ deliveries }: Step): number {
+  return deliveries.reduce((total, { input }) => total + input.length, 0)
 }
 
 /** Cuts steps in two: those of some endpoints and those of others, or one step in the middle of its way. @returns undefined for a single delivery. */

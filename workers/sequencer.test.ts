@@ -65,6 +65,17 @@ describe('The sequencer', () => {
     expect(await places()).toEqual(upTo(3))
   })
 
+  it('hands over before it closes, and goes on to nudge', async () => {
+    const nudged = Promise.withResolvers<void>()
+    const [first, second] = [openSequencer(), openSequencer({ onUnplaced: nudged.resolve })]
+    await first.runOnce()
+    await first.stepDown()
+    await second.runOnce()
+    expect([first.leads, second.leads]).toEqual([false, true])
+    await first.nudge()
+    await nudged.promise
+  })
+
   it('places nothing on a connection that is new and does not hold the lock, which another one took', async () => {
     const [first, second] = [openSequencer(), openSequencer()]
     await first.runOnce()
@@ -150,6 +161,20 @@ describe('The sequencer', () => {
       select from pg_stat_activity where application_name = 'jobyard-sequencer' and query ilike ${`listen%${unplacedChannel}%`}`
     await expect.poll(listening).toHaveLength(0)
   })
+})
+
+it('Who has the lock loses its connection when it falls silent, and with it the lock; who has not may be silent', async () => {
+  const [holder, other] = [
+    connect(record.url, { applicationName: 'holder', max: 1 }),
+    connect(record.url, { applicationName: 'other', max: 1 }),
+  ]
+  onTestFinished(() => Promise.all([holder.close(), other.close()]).then(() => {}))
+  const silence = async ({ sql }: typeof holder) =>
+    (await sql`select current_setting('idle_session_timeout') as silence`)[0]?.silence as string
+  expect([await lockSequence(holder.sql), await lockSequence(other.sql)]).toEqual([true, false])
+  expect([await silence(holder), await silence(other)]).toEqual(['15s', '0'])
+  await holder.sql`select set_config('idle_session_timeout', '50ms', false)`
+  await expect.poll(() => lockSequence(other.sql)).toBe(true)
 })
 
 it('Who has not the lock places nothing, and who takes it over sees all that was placed before', async () => {

@@ -70,10 +70,15 @@ export class Sequencer {
     else await notify(this.#db.sql, unplacedChannel)
   }
 
-  /** Lets go of the lock and of the connections. */
-  async close(): Promise<void> {
+  /** Lets another process take over. No round may be under way, or come after. */
+  async stepDown(): Promise<void> {
     if (this.#leads) await unlockSequence(this.#db.sql).catch(() => {})
     this.#leads = false
+  }
+
+  /** Lets go of the lock and of the connections. */
+  async close(): Promise<void> {
+    await this.stepDown()
     await this.#db.close()
   }
 

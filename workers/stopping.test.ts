@@ -6,7 +6,7 @@ import { expect, it } from 'vitest'
 import { startPlatform } from '../testing/platform.ts'
 import { newJob, openRecord } from '../testing/record.ts'
 import { startTcpProxy } from '../testing/tcp-proxy.ts'
-import { scriptedHandler } from '../testing/scripted-handler.ts'
+import { script, scriptedHandler, steps } from '../testing/scripted-handler.ts'
 import { startWorkers } from './supervisor.ts'
 
 /** What `queues/process.ts` allows for beyond the grace, in milliseconds. */
@@ -51,5 +51,27 @@ it('A claim that lands while its worker leaves costs its job no crash', async ()
   await stopped.stopping
   const [after] = await sql`select status, crashes from jobs where id = ${job.id}`
   expect(after).toEqual({ status: 'queued', crashes: 0 })
+  await platform.stop()
+})
+
+it('Workers that wait for their last jobs leave it to others to give events their places', async () => {
+  const platform = await startPlatform('postgres', { handlers: [scriptedHandler] })
+  const { sql } = platform.db
+  const leader = async () => {
+    const [row] = await sql<{ pid: number }[]>`
+      select pid from pg_locks where locktype = 'advisory' and objsubid = 2 and granted
+        and database = (select oid from pg_database where datname = current_database())`
+    return row?.pid
+  }
+  await expect.poll(leader).toBeDefined()
+  const before = await leader()
+  const gate = script('the last', steps.untilOpened)
+  await platform.call('POST', '/v1/jobs', { type: 'scripted', input: { script: 'the last' } })
+  await gate.runs(1)
+  await platform.startWorkers()
+  const stopping = platform.workers[0]!.stop(30_000)
+  await expect.poll(async () => [undefined, before].includes(await leader()), { timeout: 5_000 }).toBe(false)
+  gate.open()
+  await stopping
   await platform.stop()
 })

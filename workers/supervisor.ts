@@ -185,6 +185,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const hurried = new AbortController()
   const stop = async (graceMs: number) => {
     const nothingNew = Promise.all(work[duty].map((service) => service.stop()))
+    const steppedDown = Promise.all(notifying.map((service) => service.stop())).then(() => sequencer.stepDown())
     const finished = nothingNew.then(() => ownership.idle()) // the heart beats on: these jobs are still ours
     await Promise.race([Promise.all([finished, quarantine.stop()]), pause(graceMs, hurried.signal)])
     claims.stop()
@@ -199,7 +200,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
         ),
       )
     await Promise.all([
-      last('The last fetches', nothingNew),
+      last('The last fetches', Promise.all([nothingNew, steppedDown])),
       last('The last settlements', settlements.drained()),
       last('The quarantine', quarantine.stop()),
       last('The last heartbeat', Promise.all(vitals.map((service) => service.stop()))),

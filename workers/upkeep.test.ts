@@ -4,7 +4,7 @@ import { cancelJob } from '@jobyard/db/cancel'
 import { connect } from '@jobyard/db/connect'
 import { readClock } from '@jobyard/db/clock'
 import { disableEndpoint } from '@jobyard/db/endpoints'
-import { setPaused } from '@jobyard/db/queue-rows'
+import { ensureQueues, setPaused } from '@jobyard/db/queue-rows'
 import { settleAttempts } from '@jobyard/db/settle'
 import { readStream, readStreamEnds } from '@jobyard/db/stream'
 import { deleteWorker, readBeats } from '@jobyard/db/worker-rows'
@@ -12,7 +12,7 @@ import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
 import { DeadlineError } from '@jobyard/queues/deadline'
 import { TicketSender } from '@jobyard/queues/tickets'
 import { pino } from 'pino'
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { addEndpoint } from '../testing/endpoints.ts'
 import { openRecord, type TestRecord } from '../testing/record.ts'
 import { startTcpProxy } from '../testing/tcp-proxy.ts'
@@ -473,6 +473,38 @@ describe('The pruner', () => {
     await disableEndpoint(record.sql, 'default', endpoint.id)
     await prune()
     expect(await left()).toEqual([])
+  })
+
+  it('keeps nothing for longer than a week because an endpoint has not got it', async () => {
+    await record.sql`update stream set head = 0, tail = 0`
+    await addEndpoint(record.sql)
+    const [old, young] = [await record.addJob(), await record.addJob()]
+    await record.end(old, 'completed', 7 * 86_400 + 60)
+    await record.end(young, 'completed', 7 * 86_400 - 60)
+    await record.sql`
+      insert into outbox (id, tenant, type, occurred_at, data, sequence)
+      select gen_random_uuid(), 'default', type, now() - days * interval '1 day', '{}', 1
+      from (values ('endpoint.disabled', 8), ('schedule.missed', 6)) as event (type, days)`
+    await record.place()
+    await new Pruner(record.sql, retention, clock).runOnce()
+    expect(await record.sql`select id from jobs`).toEqual([{ id: young }])
+    expect(await record.sql`select type from outbox where data is not null`).toEqual([{ type: 'schedule.missed' }])
+    expect(await readStreamEnds(record.sql)).toEqual({ head: 4, tail: 2 })
+  })
+
+  it('deletes from all other queues what it can when one fails', async () => {
+    const [bad, good] = [await record.addJob({ queue: 'bad' }), await record.addJob({ queue: 'good' })]
+    await ensureQueues(record.sql, ['bad', 'good'])
+    for (const id of [bad, good]) await record.end(id, 'completed', 60)
+    await record.place()
+    await record.sql.unsafe(`
+      create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+      create trigger refuse before delete on jobs for each row when (old.queue = 'bad') execute function refuse()`)
+    onTestFinished(async () => void (await record.sql.unsafe('drop function refuse cascade')))
+    await expect(new Pruner(record.sql, retention, clock).runOnce()).rejects.toMatchObject({
+      errors: [{ message: 'no' }],
+    })
+    expect(await record.sql`select id from jobs`).toEqual([{ id: bad }])
   })
 
   it('deletes deliveries with their jobs, and the other events of a job with it', async () => {

@@ -55,7 +55,6 @@ export const batched: Contract = defineJob({
 export async function openStage(databaseUrl: string): Promise<Stage> {
   const db = connect(databaseUrl, { applicationName: 'jobyard-sequences', max: 8, maxTransactions: 4 })
   const sequencer = connect(databaseUrl, { applicationName: 'jobyard-sequences', max: 1 })
-  await lockSequence(sequencer.sql)
   const bag = new Bag()
   const carrier = carrierOf(bag)
   const tickets = new TicketSender(carrier, { contracts: [batched], onLost: () => {} })
@@ -68,7 +67,10 @@ export async function openStage(databaseUrl: string): Promise<Stage> {
     bag,
     tickets,
     actions: new JobActions({ db, carrier, intake, tickets, catalogue: createCatalogue([]) }),
-    place: async () => void (await placeEvents(sequencer.sql)),
+    place: async () => {
+      await lockSequence(sequencer.sql) // anew each time: the lock is lost when it is long until the next
+      await placeEvents(sequencer.sql)
+    },
     close: async () => {
       await Promise.all([db.close(), sequencer.close()])
     },

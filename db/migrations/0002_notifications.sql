@@ -1,3 +1,4 @@
+LOCK TABLE "jobs", "attempts", "outbox", "endings" IN ACCESS EXCLUSIVE MODE;--> statement-breakpoint
 CREATE TABLE "deliveries" (
 	"job_id" uuid PRIMARY KEY NOT NULL,
 	"tenant" text NOT NULL,
@@ -52,6 +53,13 @@ ALTER TABLE "outbox" ALTER COLUMN "job_id" DROP NOT NULL;--> statement-breakpoin
 ALTER TABLE "endings" ADD COLUMN "events" integer;--> statement-breakpoint
 UPDATE "endings" SET "events" = "jobs";--> statement-breakpoint
 ALTER TABLE "endings" ALTER COLUMN "events" SET NOT NULL;--> statement-breakpoint
+CREATE FUNCTION "endings_count_events"() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	NEW.events := CASE WHEN NEW.queue = 'webhooks' THEN 0 ELSE NEW.jobs END;
+	RETURN NEW;
+END $$;
+--> statement-breakpoint
+CREATE TRIGGER "endings_of_version_before" BEFORE INSERT ON "endings" FOR EACH ROW WHEN (NEW.events IS NULL) EXECUTE FUNCTION "endings_count_events"();--> statement-breakpoint
 ALTER TABLE "endings" ADD COLUMN "position" bigint;--> statement-breakpoint
 ALTER TABLE "jobs" ADD COLUMN "told" integer;--> statement-breakpoint
 ALTER TABLE "outbox" ADD COLUMN "data" json;--> statement-breakpoint

@@ -8,7 +8,7 @@ import type { DeliveryInput } from '@jobyard/queues/contracts/webhook-deliver'
 import { SecretBox } from '@jobyard/queues/secret-box'
 import { newWebhookSecret } from '@jobyard/queues/webhook-signature'
 import { Webhook } from 'standardwebhooks'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { addEndpoint, secretOfTests } from '../../testing/endpoints.ts'
 import { handlerContext } from '../../testing/handler-context.ts'
 import { startReceiver, type Received, type Receiver } from '../../testing/receiver.ts'
@@ -153,8 +153,62 @@ describe('A delivery', () => {
     receiver.answer = { status }
     await deliverer()({ endpointId: endpoint.id }).catch(() => {})
     expect((await health(endpoint.id)).openForMs).toBeGreaterThan(4_000)
-    await expect(deliverer()({ endpointId: endpoint.id })).rejects.toMatchObject({ name: 'SnoozeError' })
+    const snoozed = await deliverer()({ endpointId: endpoint.id }).catch((error: unknown) => error)
+    expect(snoozed).toMatchObject({ name: 'SnoozeError' })
+    expect((snoozed as { delayMs: number }).delayMs).toBeGreaterThanOrEqual(10_000)
     expect(receiver.received).toHaveLength(1)
+  })
+
+  it('leaves a receiver alone that has just asked for it, though another delivery succeeds', async () => {
+    const { endpoint } = await add()
+    await record.sql`update endpoints set failures = 1, failing_since = now()`
+    const paused = Promise.withResolvers<void>()
+    receiver.answer = (_, response) => void paused.promise.then(() => response.end())
+    const slow = deliverer()({ endpointId: endpoint.id })
+    await expect.poll(() => receiver.received.length).toBe(1)
+    receiver.answer = { status: 429, headers: { 'retry-after': '60' } }
+    await deliverer()({ endpointId: endpoint.id }).catch(() => {})
+    paused.resolve()
+    await slow
+    const { failures, openForMs } = await health(endpoint.id)
+    expect(failures).toBe(0)
+    expect(openForMs).toBeGreaterThan(50_000)
+  })
+
+  it('has succeeded though that cannot be noted', async () => {
+    const { endpoint } = await add()
+    await record.sql`update endpoints set failures = 1, failing_since = now()`
+    await record.sql.unsafe(`
+      create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+      create trigger refuse before update on endpoints for each row execute function refuse()`)
+    onTestFinished(async () => void (await record.sql.unsafe('drop function refuse cascade')))
+    expect(await deliverer()({ endpointId: endpoint.id })).toMatchObject({ status: 200 })
+  })
+
+  it('sees at once what another one has noted', async () => {
+    const { endpoint } = await add()
+    const deliver = deliverer()
+    const [held, noted] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    await record.sql.unsafe(`
+      create function hold() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(7); return new; end $$;
+      create trigger hold before update on endpoints for each row execute function hold()`)
+    onTestFinished(async () => void (await record.sql.unsafe('drop function hold cascade')))
+    receiver.answer = { status: 410 }
+    const holding = record.db.transactions.run(async (tx) => {
+      await tx`select pg_advisory_xact_lock(7)`
+      held.resolve()
+      await noted.promise
+    })
+    await held.promise
+    const gone = deliver({ endpointId: endpoint.id }).catch((error: unknown) => error)
+    const waiting = () => record.sql`select from pg_locks where locktype = 'advisory' and not granted
+      and database = (select oid from pg_database where datname = current_database())`
+    await expect.poll(waiting).toHaveLength(1)
+    receiver.answer = { status: 200 }
+    await deliver({ endpointId: endpoint.id })
+    noted.resolve()
+    await Promise.all([holding, gone])
+    await expect(deliver({ endpointId: endpoint.id })).rejects.toMatchObject({ reason: 'endpoint_disabled' })
   })
 
   it('disables an endpoint that answers 410, at once and with one event', async () => {
@@ -274,7 +328,7 @@ describe('The circuit of an endpoint', () => {
   it('disables the endpoint after five days of failures only, with one event', async () => {
     const { endpoint } = await add()
     await failTimes(5, endpoint.id)
-    await record.sql`update endpoints set failing_since = now() - interval '4 days 23 hours', open_until = now()`
+    await record.sql`update endpoints set failures = 30, failing_since = now() - interval '4 days 23 hours', open_until = now()`
     await failTimes(1, endpoint.id)
     expect(await health(endpoint.id)).toMatchObject({ disabledAt: null })
     await record.sql`update endpoints set failing_since = now() - interval '5 days 1 minute', open_until = now()`
@@ -283,6 +337,32 @@ describe('The circuit of an endpoint', () => {
     expect(await record.sql`select type, data->>'reason' as reason from outbox`).toEqual([
       { type: 'endpoint.disabled', reason: 'failing' },
     ])
+  })
+
+  it('does not disable an endpoint that has failed a few times only, however long ago the first was', async () => {
+    const { endpoint } = await add()
+    await failTimes(1, endpoint.id)
+    await record.sql`update endpoints set failures = 18, failing_since = now() - interval '1 year', open_until = now()`
+    await failTimes(1, endpoint.id)
+    expect(await health(endpoint.id)).toMatchObject({ failures: 19, disabledAt: null })
+    await wait()
+    await failTimes(1, endpoint.id)
+    expect(await health(endpoint.id)).toMatchObject({ failures: 20, disabledReason: 'failing' })
+  })
+
+  it('is not open for years because the clock was set back', async () => {
+    const { endpoint } = await add()
+    await failTimes(5, endpoint.id)
+    const far = async () => void (await record.sql`update endpoints set open_until = now() + interval '10 years'`)
+    await far()
+    await failTimes(1, endpoint.id)
+    const { failures, openForMs } = await health(endpoint.id)
+    expect(failures).toBe(6)
+    expect(openForMs).toBeLessThan(20_001)
+    await far()
+    receiver.answer = { status: 200 }
+    await deliverer()({ endpointId: endpoint.id })
+    expect(await health(endpoint.id)).toMatchObject({ failures: 0, openUntil: null })
   })
 
   it('is looked at once a second, and at once where it has just changed', async () => {

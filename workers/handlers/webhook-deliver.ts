@@ -33,6 +33,8 @@ const defaultPauseMs = 5_000
 const spread = 0.1
 /** The same of the wait for a circuit: so few come while it is tried that a delivery outlasts days of it (a job may be claimed 1,000 times). */
 const snoozeSpread = 0.5
+/** Shortest wait for a circuit, in milliseconds: a pause of a second must not have all who wait come back each second. */
+const shortestSnoozeMs = 10_000
 /** Wait of those who come while another delivery tries the circuit, in milliseconds. */
 const probedMs = 60_000
 
@@ -57,12 +59,14 @@ export function webhookDeliver(deps: WebhookDependencies): JobHandler {
     })
     const attempt = { endpoint, probe, latencyMs: Math.round(performance.now() - startedAt) }
     if (answer instanceof Error || answer.status < 200 || answer.status > 299) {
-      endpoints.forget(endpoint.id)
-      throw await failure(deps.sql, attempt, answer, ctx)
+      throw await failure(deps.sql, attempt, answer, ctx).finally(() => endpoints.forget(endpoint.id))
     }
     if (endpoint.failures > 0) {
-      endpoints.forget(endpoint.id)
       await noteSuccess(deps.sql, endpoint.id)
+        .catch((error: unknown) =>
+          ctx.log.warn({ err: error }, 'A success could not be noted, and the next one will be'),
+        )
+        .finally(() => endpoints.forget(endpoint.id))
     }
     return describeAnswer(answer, attempt.latencyMs)
   })
@@ -80,7 +84,10 @@ function refuseUnwanted(
 
 /** @returns whether this delivery probes a circuit that was open. @throws SnoozeError while it is open, or another one probes it. */
 async function admit(sql: Sql, { id, failures, openForMs }: DeliveryEndpoint): Promise<boolean> {
-  if (openForMs > 0) throw new SnoozeError(spreadOut(openForMs, snoozeSpread), 'The circuit of the endpoint is open')
+  if (openForMs > 0) {
+    const waitMs = Math.max(openForMs, shortestSnoozeMs)
+    throw new SnoozeError(spreadOut(waitMs, snoozeSpread), 'The circuit of the endpoint is open')
+  }
   if (failures < failuresToOpen) return false
   if (await takeProbe(sql, id)) return true
   throw new SnoozeError(spreadOut(probedMs, snoozeSpread), 'Another delivery tries the endpoint')
