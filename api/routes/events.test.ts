@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect as connectSocket } from 'node:net'
+import { promisify } from 'node:util'
 import { connect } from '@jobyard/db/connect'
 import { newId } from '@jobyard/db/ids'
 import { readWishes } from '@jobyard/db/telling'
@@ -502,6 +503,49 @@ describe('The bounds of streams', () => {
   })
 })
 
+describe('A connection', () => {
+  const auth = `authorization: Bearer ${adminKey}\r\n`
+  const upgrade = 'connection: upgrade\r\nupgrade: websocket\r\n'
+  const get = (path: string, headers = '') => `GET ${path} HTTP/1.1\r\nhost: x\r\n${headers}\r\n`
+  const startWriting = (port: number, text: string) => {
+    const socket = connectSocket(port, '127.0.0.1')
+    onTestFinished(() => void socket.destroy())
+    socket.resume().write(text)
+    return socket
+  }
+
+  it('that asks for a WebSocket behind a request without an answer is not lost', async () => {
+    const { port, app } = await (await openStage()).api()
+    const socket = startWriting(port, get('/readyz') + get('/v1/events', upgrade))
+    await once(socket, 'end')
+    const connections = async () => promisify(app.server.getConnections.bind(app.server))()
+    await expect.poll(connections, patient).toBe(0)
+  })
+
+  it('that asks for a WebSocket while the API closes does not keep it from closing', async () => {
+    const { port, app } = await (await openStage()).api()
+    const socket = startWriting(port, get('/v1/events', upgrade + auth).slice(0, -2))
+    const connections = async () => promisify(app.server.getConnections.bind(app.server))()
+    await expect.poll(connections, patient).toBe(1)
+    await new Promise((resolve) => setImmediate(resolve))
+    const closed = app.close()
+    socket.write('\r\n')
+    await closed
+  })
+
+  it('that follows a stream behind a request without an answer gives its place back', async () => {
+    const stage = await openStage()
+    const { port, open } = await stage.api({ maxPerKey: 2 })
+    const socket = startWriting(port, get('/v1/events', auth) + get('/v1/events', auth))
+    await expect.poll(async () => (await open('/v1/events')).status, patient).toBe(429)
+    await once(socket, 'data')
+    socket.destroy()
+    await stage.end({})
+    await expect.poll(async () => (await open('/v1/events')).status, patient).toBe(200)
+    await expect.poll(async () => (await open('/v1/events')).status, patient).toBe(200)
+  })
+})
+
 describe('A WebSocket', () => {
   const dial = async (port: number, path: string, headers: Record<string, string> = {}) => {
     const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`, {
@@ -568,6 +612,14 @@ describe('A WebSocket', () => {
     await app.close()
     expect(await closed).toBe(1_001)
     expect(messages.at(-1)).toEqual({ id: '0', type: 'end', data: { reason: 'draining', position: 0 } })
+  })
+
+  it('is cut with all other connections', async () => {
+    const stage = await openStage()
+    const { port, app } = await stage.api()
+    const { closed } = await dial(port, '/v1/events')
+    app.cutConnections()
+    expect(await closed).toBe(1_006)
   })
 
   it('that answers no ping is cut off', async () => {
