@@ -156,12 +156,13 @@ export const redeliverySchema = z.strictObject({
   endpoint: z.string().max(100).optional().describe('Id of an endpoint; all when absent'),
   status: z.enum(['completed', 'failed', 'cancelled']).default('failed'),
   since: moment.describe('Deliveries made from then on'),
+  perSecond: z.int().min(1).max(100).default(10).describe('Deliveries made per second'),
   dryRun: z.boolean().default(false).describe('Only count what would be redelivered'),
 })
 export type RedeliverySubmission = z.output<typeof redeliverySchema>
 export const redeliveryAnswerSchema = z.object({
   deliveries: z.int().describe('How many are made again, or would be'),
-  complete: z.boolean().describe('False when there are more: call again once these have ended'),
+  complete: z.boolean().describe('False when there may be more: call again'),
 })
 
 export const deliverySchema = z.object({
