@@ -224,6 +224,20 @@ export async function insertDelivery(
     select ${ticketable(sql)} from changed j where j.status = 'queued'`
 }
 
+/** Age up to which tests are counted, in milliseconds: an attempt is over by then. */
+const testsWithinMs = 60_000
+
+/** @returns how many tests of an endpoint are queued or running, of the last minute. */
+export async function countTests(sql: Sql, endpointId: string, eventType: string): Promise<number> {
+  const [row] = await sql<{ tests: number }[]>`
+    select count(*)::int as tests from deliveries d
+    cross join lateral (select status from jobs where id = d.job_id limit 1) as j
+    where d.endpoint_id = ${endpointId} and d.job_id >= ${firstIdAt(Date.now() - testsWithinMs - idSkewMs)}
+      and d.event_type = ${eventType} and d.created_at > statement_timestamp() - ${testsWithinMs}::float8 * interval '1 millisecond'
+      and j.status in ('queued', 'running')`
+  return row?.tests ?? 0
+}
+
 function itemRows(sql: Sql, items: readonly (NewDelivery & { readonly endpointId: string })[]) {
   const plain = (pick: (item: (typeof items)[number]) => string | number | null) => plainArray(items.map(pick))
   const text = (pick: (item: (typeof items)[number]) => string | null) => textArray(items.map(pick))
