@@ -149,6 +149,23 @@ describe('Readers', () => {
   })
 })
 
+it('The reader of one job is to begin anew when a standby has taken over: that the job ends may stand where it has read', async () => {
+  const { got, sink } = openSink()
+  const reader = new StreamReader({
+    filter: { tenant: 'one', events: usualEvents, jobTypes: [], tags: [], jobId: 'job' },
+    beginning: { place: { position: 5, timeline: 1 }, isCaughtUp: true },
+    live: { join: () => true, leave: () => {} },
+    limits,
+    readPage: async () => undefined,
+  })
+  await reader.start(sink)
+  reader.take({ events: [], through: 6, tail: 0, timeline: 2, rewound: 5 })
+  expect(got).toMatchObject([
+    { id: '0-2', type: 'reset' },
+    { id: '0-2', type: 'end', data: '{"reason":"failover","position":0}' },
+  ])
+})
+
 interface Told {
   readonly told: string[]
   /** Where it has begun, or was last told to begin again. */

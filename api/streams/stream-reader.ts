@@ -96,6 +96,7 @@ export class StreamReader {
     const sink = this.#sink
     if (this.#ended || !sink) return
     if (sink.waitingBytes > this.#options.limits.maxWaitingBytes) return this.end('slow')
+    if (part.rewound !== undefined && this.filter.jobId !== undefined) return this.#beginAnew(part)
     const resets = this.#skipTo(part)
     const { position, timeline } = this.#place
     const news = part.events.filter((event) => event.position > position)
@@ -120,6 +121,13 @@ export class StreamReader {
     this.#ended = true
     clearInterval(this.#beats)
     this.#options.live.leave(this)
+  }
+
+  /** Has the reader of one job connect again, for its whole history: that it ends may stand where it has read already. */
+  #beginAnew({ timeline }: StreamPart): void {
+    this.#place = { position: 0, timeline }
+    this.#sink?.send([failoverMessage(this.#place)])
+    this.end('failover')
   }
 
   /** Goes back or on to where the part begins. @returns what tells the reader so. */
