@@ -205,3 +205,20 @@ it('Turns are taken by so many at once, in order, also after one that failed', a
   await Promise.allSettled([act('a', true), act('b'), act('c'), act('d')])
   expect(log).toEqual(['a begins', 'b begins', 'a ends', 'c begins', 'b ends', 'd begins', 'c ends', 'd ends'])
 })
+
+it('Those who wait for the same turn share what comes of it, and who comes once it has begun does not', async () => {
+  const turns = new Turns(1)
+  const gate = Promise.withResolvers<void>()
+  let read = 0
+  const act = async () => {
+    const result = ++read
+    await gate.promise
+    return result
+  }
+  const first = turns.share('a', act)
+  await expect.poll(() => read).toBe(1)
+  const later = [turns.share('a', act), turns.share('a', act), turns.share('b', act)]
+  gate.resolve()
+  expect(await Promise.all([first, ...later])).toEqual([1, 2, 2, 3])
+  expect(await turns.share('a', act)).toBe(4)
+})
