@@ -110,7 +110,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   const cursors = new Cursors(deps.secret)
   const secrets = new SecretBox(deps.secret)
   const deliveries = new DeliveryActions(db.sql, tickets)
-  const endpoints = new EndpointActions({ sql: db.sql, tickets, secrets, allow: deps.outboundAllow ?? [] })
+  const endpoints = new EndpointActions({ sql: db.sql, tickets, secrets, log, allow: deps.outboundAllow ?? [] })
   await app.register(jobRoutes, { actions, finished, orm: db.orm, cursors })
   await app.register(endpointRoutes, { endpoints, deliveries, cursors })
   await app.register(deliveryRoutes, { deliveries, cursors })

@@ -22,6 +22,7 @@ import { eventJson } from '@jobyard/queues/event-body'
 import type { SecretBox } from '@jobyard/queues/secret-box'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import { newWebhookSecret } from '@jobyard/queues/webhook-signature'
+import type { Logger } from 'pino'
 import {
   testEventType,
   type EndpointChangesSubmission,
@@ -35,6 +36,7 @@ export interface EndpointActionsOptions {
   readonly sql: Sql
   readonly tickets: TicketSender
   readonly secrets: SecretBox
+  readonly log: Logger
   /** What may be reached besides public addresses. */
   readonly allow: AllowList
 }
@@ -57,6 +59,7 @@ const terms: DeliveryTerms = {
 /** What people do with endpoints. Each throws Problem `not-found` where the tenant has no such. */
 export class EndpointActions {
   readonly #options: EndpointActionsOptions
+  #hasToldUnreadable = false
 
   constructor(options: EndpointActionsOptions) {
     this.#options = options
@@ -187,7 +190,13 @@ export class EndpointActions {
   }
 
   #view(row: EndpointRow): EndpointView {
-    return viewEndpoint(row, this.#options.secrets)
+    return viewEndpoint(row, this.#options.secrets, (error) => this.#tellUnreadable(error, row.id))
+  }
+
+  #tellUnreadable(error: unknown, endpointId: string): void {
+    if (!this.#hasToldUnreadable)
+      this.#options.log.error({ err: error, endpointId }, 'Headers of endpoints cannot be read')
+    this.#hasToldUnreadable = true
   }
 
   #viewChanged(id: string, row: EndpointRow | undefined): EndpointView {

@@ -104,7 +104,12 @@ export const endpointSchema = z.object({
   jobTypes: z.array(z.string()),
   tags: z.array(z.string()),
   includeOutput: z.boolean(),
-  headerNames: z.array(z.string()).describe('Names of the further headers; their values are never shown'),
+  headerNames: z
+    .array(z.string())
+    .optional()
+    .describe(
+      'Names of the further headers; their values are never shown. Absent when they cannot be read: JOBYARD_SECRET was changed',
+    ),
   maxInFlight: z.int(),
   status: z.enum(['enabled', 'disabled']),
   disabledReason: z
