@@ -34,6 +34,7 @@ export const deliveryRoutes: FastifyPluginAsyncZod<{ deliveries: DeliveryActions
         querystring: deliveriesQuery,
         response: {
           200: z.object({ items: z.array(deliverySchema), nextCursor: z.string().optional() }),
+          400: problem,
           422: problem,
         },
       },

@@ -66,6 +66,7 @@ export const endpointRoutes: FastifyPluginAsyncZod<EndpointRoutesOptions> = asyn
         querystring: pageQuery,
         response: {
           200: z.object({ items: z.array(endpointSchema), nextCursor: z.string().optional() }),
+          400: problem,
           422: problem,
         },
       },
