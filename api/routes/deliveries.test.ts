@@ -184,6 +184,22 @@ describe('Redelivering', () => {
   })
 })
 
+it('Redelivering many is spread over time, and a second call leaves out what the first has made', async () => {
+  const since = new Date(Date.now() - 1_000).toISOString()
+  const { id } = await create()
+  for (let count = 0; count < 3; count++) await call('POST', `/v1/endpoints/${id}/test`)
+  await expect.poll(() => list(`endpoint=${id}&status=completed`), patient).toHaveLength(3)
+  await platform.db
+    .sql`update jobs set status = 'failed' where id in (select job_id from deliveries where endpoint_id = ${id})`
+  const many = (more = {}) => call('POST', '/v1/deliveries/redeliver', { endpoint: id, since, perSecond: 1, ...more })
+  expect((await many()).body).toEqual({ deliveries: 3, complete: true })
+  const due = (await list(`endpoint=${id}&status=scheduled`)).map((each: any) => Date.parse(each.nextAttemptAt))
+  expect(due).toHaveLength(2)
+  expect(Math.abs(due[0] - due[1])).toBe(1_000)
+  expect((await many({ dryRun: true })).body).toEqual({ deliveries: 0, complete: true })
+  expect((await many()).body).toEqual({ deliveries: 0, complete: true })
+})
+
 describe('A replay', () => {
   it('counts what an endpoint has missed, and sends it with the ids of the first time', async () => {
     const since = new Date().toISOString()
