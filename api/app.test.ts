@@ -353,6 +353,14 @@ describe('The rest', () => {
     )
   })
 
+  it('describes that lists refuse a cursor that is none', async () => {
+    const { body } = await call('GET', '/openapi.json')
+    for (const path of ['/v1/jobs', '/v1/endpoints', '/v1/deliveries']) {
+      expectProblem(await call('GET', `${path}?cursor=x`), 400, 'invalid-cursor', /nextCursor/)
+      expect(Object.keys(body.paths[path].get.responses)).toContain('400')
+    }
+  })
+
   it.each(['', 'Bearer wrong', 'Basic eDp5', 'Bearer'])(
     'lets nobody in with the authorization "%s"',
     async (authorization) => {

@@ -28,12 +28,13 @@ import { batchRoutes } from './routes/batch.ts'
 import { boardRoutes } from './routes/board.ts'
 import { deliveryRoutes } from './routes/deliveries.ts'
 import { endpointRoutes } from './routes/endpoints.ts'
-import { asksForWebSocket, eventRoutes } from './routes/events.ts'
+import { eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
 import { jobRoutes } from './routes/jobs.ts'
 import { jobTypeRoutes } from './routes/job-types.ts'
 import { queueRoutes } from './routes/queues.ts'
 import { EventStreams, type EventStreamLimits } from './streams/event-streams.ts'
+import { Upgrades } from './streams/upgrades.ts'
 
 export interface AppDependencies {
   readonly db: Database
@@ -76,13 +77,15 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   const actions = new JobActions({ db, carrier, intake, tickets, catalogue })
 
   const loggerInstance: FastifyBaseLogger = log
+  const upgrades = new Upgrades()
   const app = Fastify({
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
-    http: { headersTimeout: requestTimeoutMs, shouldUpgradeCallback: asksForWebSocket },
+    http: { headersTimeout: requestTimeoutMs, shouldUpgradeCallback: (request) => upgrades.admits(request) },
     forceCloseConnections: 'idle',
   })
+  upgrades.watch(app)
   const bodyDeadline = new BodyDeadline(app.server, bodyTimeoutMs)
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(() => (data) => JSON.stringify(data))
@@ -107,7 +110,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   const cursors = new Cursors(deps.secret)
   const secrets = new SecretBox(deps.secret)
   const deliveries = new DeliveryActions(db.sql, tickets)
-  const endpoints = new EndpointActions({ sql: db.sql, tickets, secrets, allow: deps.outboundAllow ?? [] })
+  const endpoints = new EndpointActions({ sql: db.sql, tickets, secrets, log, allow: deps.outboundAllow ?? [] })
   await app.register(jobRoutes, { actions, finished, orm: db.orm, cursors })
   await app.register(endpointRoutes, { endpoints, deliveries, cursors })
   await app.register(deliveryRoutes, { deliveries, cursors })

@@ -1,5 +1,12 @@
 import type { Sql } from '@jobyard/db/connect'
-import { listDeliveries, readDelivery, redeliver, type DeliveryFilter, type DeliveryRow } from '@jobyard/db/deliveries'
+import {
+  readDelivery,
+  readDeliveryPage,
+  redeliver,
+  type DeliveryFilter,
+  type DeliveryRow,
+  type Repetition,
+} from '@jobyard/db/deliveries'
 import { isId, newId } from '@jobyard/db/ids'
 import { getAttempts } from '@jobyard/db/jobs'
 import { isTerminal } from '@jobyard/db/statuses'
@@ -13,9 +20,11 @@ import {
 } from './endpoint-view.ts'
 import { noSuchDelivery, Problem } from './problem.ts'
 
-/** Deliveries that one call makes again at most, and that one statement does. */
+/** Deliveries that one call makes again, about, and that one statement does at most. */
 const maxRedeliveries = 5_000
 const pageSize = 500
+/** Time after which a call makes no further ones, in milliseconds: well before its deadline. */
+const redeliverWithinMs = 5_000
 
 /** What people do with deliveries. */
 export class DeliveryActions {
@@ -27,11 +36,12 @@ export class DeliveryActions {
     this.#tickets = tickets
   }
 
-  /** Lists deliveries, newest first. What can be no id is nobody's. */
-  async list(tenant: string, filter: DeliveryFilter, limit: number): Promise<DeliveryView[]> {
+  /** Lists deliveries, newest first. What can be no id is nobody's. @returns a page, and what the next one is before. */
+  async list(tenant: string, filter: DeliveryFilter, limit: number): Promise<{ items: DeliveryView[]; next?: string }> {
     const ids = [filter.endpoint, filter.event].filter((id) => id !== undefined)
-    if (!ids.every(isId)) return []
-    return (await listDeliveries(this.#sql, tenant, filter, limit)).map(viewDelivery)
+    if (!ids.every(isId)) return { items: [] }
+    const { deliveries, next } = await readDeliveryPage(this.#sql, tenant, filter, limit)
+    return { items: deliveries.map(viewDelivery), ...(next !== undefined && { next }) }
   }
 
   /** @throws Problem `not-found`. */
@@ -64,34 +74,33 @@ export class DeliveryActions {
     return again
   }
 
-  /** Makes all deliveries that fit again, newest first, or only counts them. */
-  async redeliverMany(tenant: string, { dryRun, endpoint, status, since }: RedeliverySubmission) {
+  /**
+   * Makes all deliveries that fit again, newest first, or only counts them. One that was made again since is left out, so that the next
+   * call goes on where this one ended.
+   */
+  async redeliverMany(tenant: string, { dryRun, endpoint, status, since, perSecond }: RedeliverySubmission) {
+    if (endpoint !== undefined && !isId(endpoint)) return { deliveries: 0, complete: true }
+    const filter = { endpoint, status, since: new Date(since), latest: true }
+    const deadline = performance.now() + redeliverWithinMs
     let deliveries = 0
-    let looked = 0
     let before: string | undefined
-    while (looked < maxRedeliveries) {
-      const page = await this.#page(tenant, { endpoint, status, before, since: new Date(since) })
-      deliveries += dryRun ? page.length : await this.#again(tenant, page)
-      if (page.length < pageSize) return { deliveries, complete: true }
-      looked += page.length
-      before = page.at(-1)?.id
-    }
-    return { deliveries, complete: false }
+    do {
+      const page = await readDeliveryPage(this.#sql, tenant, { ...filter, before }, pageSize)
+      const wanted = page.deliveries.map(({ id }, index) => ({
+        of: id,
+        id: newId(),
+        delayMs: ((deliveries + index) / perSecond) * 1_000,
+      }))
+      deliveries += dryRun ? wanted.length : await this.#again(tenant, wanted)
+      before = page.next
+    } while (before !== undefined && deliveries < maxRedeliveries && performance.now() < deadline)
+    return { deliveries, complete: before === undefined }
   }
 
-  async #page(tenant: string, filter: DeliveryFilter): Promise<DeliveryRow[]> {
-    if (filter.endpoint !== undefined && !isId(filter.endpoint)) return []
-    return listDeliveries(this.#sql, tenant, filter, pageSize)
-  }
-
-  async #again(tenant: string, rows: readonly DeliveryRow[]): Promise<number> {
-    if (rows.length === 0) return 0
-    const jobs = await redeliver(
-      this.#sql,
-      tenant,
-      rows.map(({ id }) => ({ of: id, id: newId() })),
-    )
-    await this.#tickets.send(jobs)
+  async #again(tenant: string, wanted: readonly Repetition[]): Promise<number> {
+    if (wanted.length === 0) return 0
+    const jobs = await redeliver(this.#sql, tenant, wanted, { onlyLatest: true })
+    await this.#tickets.send(jobs.filter(({ isDue }) => isDue))
     return jobs.length
   }
 

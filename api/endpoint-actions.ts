@@ -1,5 +1,5 @@
 import type { Sql } from '@jobyard/db/connect'
-import { insertDelivery, type DeliveryTerms } from '@jobyard/db/deliveries'
+import { countTests, insertDelivery, type DeliveryTerms } from '@jobyard/db/deliveries'
 import {
   deleteEndpoint,
   disableEndpoint,
@@ -13,7 +13,7 @@ import {
   type EndpointRow,
 } from '@jobyard/db/endpoints'
 import { isId, newId } from '@jobyard/db/ids'
-import { positionAt } from '@jobyard/db/stream'
+import { positionAt, readStreamEnds } from '@jobyard/db/stream'
 import { countReplay, usualEvents } from '@jobyard/db/subscription'
 import type { AllowList } from '@jobyard/outbound/address-rules'
 import { whyWebhookUrlIsForbidden } from '@jobyard/outbound/webhook-rules'
@@ -22,6 +22,7 @@ import { eventJson } from '@jobyard/queues/event-body'
 import type { SecretBox } from '@jobyard/queues/secret-box'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import { newWebhookSecret } from '@jobyard/queues/webhook-signature'
+import type { Logger } from 'pino'
 import {
   testEventType,
   type EndpointChangesSubmission,
@@ -35,6 +36,7 @@ export interface EndpointActionsOptions {
   readonly sql: Sql
   readonly tickets: TicketSender
   readonly secrets: SecretBox
+  readonly log: Logger
   /** What may be reached besides public addresses. */
   readonly allow: AllowList
 }
@@ -43,6 +45,9 @@ export interface EndpointActionsOptions {
 const maxEndpoints = 1_000
 /** Time by which the places of events may differ from the order of their moments, twice over, in milliseconds. */
 const disorderMs = 120_000
+
+/** Tests of one endpoint that are queued or running. */
+const maxTests = 5
 
 const terms: DeliveryTerms = {
   type: webhookDeliver.type,
@@ -54,6 +59,7 @@ const terms: DeliveryTerms = {
 /** What people do with endpoints. Each throws Problem `not-found` where the tenant has no such. */
 export class EndpointActions {
   readonly #options: EndpointActionsOptions
+  #hasToldUnreadable = false
 
   constructor(options: EndpointActionsOptions) {
     this.#options = options
@@ -133,11 +139,12 @@ export class EndpointActions {
    * Sends an event to an endpoint that nothing has happened for.
    *
    * @returns the id of the delivery.
-   * @throws Problem `conflict` when the endpoint is disabled.
+   * @throws Problem `conflict` when the endpoint is disabled, or `rate-limited` while it has not answered the tests before.
    */
   async test(tenant: string, id: string): Promise<string> {
     const { sql, tickets } = this.#options
     refuseDisabled(await this.#read(tenant, id))
+    if ((await countTests(sql, id, testEventType)) >= maxTests) throw tooManyTests()
     const deliveryId = newId()
     const eventId = newId()
     const event = {
@@ -166,9 +173,10 @@ export class EndpointActions {
     const { sql } = this.#options
     const row = await this.#read(tenant, id)
     const after = await positionAt(sql, new Date(since))
-    const upTo = until === undefined ? row.cursor : await positionAt(sql, new Date(Date.parse(until) + disorderMs))
+    const whole = row.disabledAt ? (await readStreamEnds(sql)).head : row.cursor // enabling moves the cursor to the head
+    const upTo = until === undefined ? whole : await positionAt(sql, new Date(Date.parse(until) + disorderMs))
     if (dryRun) {
-      const preview = await countReplay(sql, { ...row, cursor: Math.min(row.cursor, upTo) }, after)
+      const preview = await countReplay(sql, { ...row, cursor: Math.min(whole, upTo) }, after)
       return { endpoint: this.#view(row), ...preview }
     }
     refuseDisabled(row)
@@ -182,7 +190,13 @@ export class EndpointActions {
   }
 
   #view(row: EndpointRow): EndpointView {
-    return viewEndpoint(row, this.#options.secrets)
+    return viewEndpoint(row, this.#options.secrets, (error) => this.#tellUnreadable(error, row.id))
+  }
+
+  #tellUnreadable(error: unknown, endpointId: string): void {
+    if (!this.#hasToldUnreadable)
+      this.#options.log.error({ err: error, endpointId }, 'Headers of endpoints cannot be read')
+    this.#hasToldUnreadable = true
   }
 
   #viewChanged(id: string, row: EndpointRow | undefined): EndpointView {
@@ -210,6 +224,12 @@ function checkHeaders(headers: Record<string, string>): void {
     .map(([name]) => ({ path: `headers.${name}`, message: 'may hold visible ASCII, spaces and tabs' }))
   if (errors.length === 0) return
   throw new Problem('url-not-allowed', `Mend the headers: ${errors[0]?.path} ${errors[0]?.message}.`, { errors })
+}
+
+function tooManyTests(): Problem {
+  return new Problem('rate-limited', `The endpoint has yet to answer ${maxTests} tests. See its deliveries.`, {
+    headers: { 'retry-after': '5' },
+  })
 }
 
 /** The usual events are stored as none: an endpoint that takes whatever ends is read for more cheaply. */

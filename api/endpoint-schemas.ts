@@ -104,7 +104,12 @@ export const endpointSchema = z.object({
   jobTypes: z.array(z.string()),
   tags: z.array(z.string()),
   includeOutput: z.boolean(),
-  headerNames: z.array(z.string()).describe('Names of the further headers; their values are never shown'),
+  headerNames: z
+    .array(z.string())
+    .optional()
+    .describe(
+      'Names of the further headers; their values are never shown. Absent when they cannot be read: JOBYARD_SECRET was changed',
+    ),
   maxInFlight: z.int(),
   status: z.enum(['enabled', 'disabled']),
   disabledReason: z
@@ -156,12 +161,13 @@ export const redeliverySchema = z.strictObject({
   endpoint: z.string().max(100).optional().describe('Id of an endpoint; all when absent'),
   status: z.enum(['completed', 'failed', 'cancelled']).default('failed'),
   since: moment.describe('Deliveries made from then on'),
+  perSecond: z.int().min(1).max(100).default(10).describe('Deliveries made per second'),
   dryRun: z.boolean().default(false).describe('Only count what would be redelivered'),
 })
 export type RedeliverySubmission = z.output<typeof redeliverySchema>
 export const redeliveryAnswerSchema = z.object({
   deliveries: z.int().describe('How many are made again, or would be'),
-  complete: z.boolean().describe('False when there are more: call again once these have ended'),
+  complete: z.boolean().describe('False when there may be more: call again'),
 })
 
 export const deliverySchema = z.object({

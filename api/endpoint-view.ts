@@ -18,8 +18,17 @@ export type DeliveryView = z.output<typeof deliverySchema>
 export type DeliveryWithAttempts = z.output<typeof deliveryWithAttemptsSchema>
 type DeliveryAttempt = z.output<typeof deliveryAttemptSchema>
 
-/** The endpoint as clients see it: without what is secret about it. */
-export function viewEndpoint(row: EndpointRow, secrets: SecretBox): EndpointView {
+/**
+ * The endpoint as clients see it: without what is secret about it.
+ *
+ * @param onUnreadable called when the names of its headers cannot be told.
+ */
+export function viewEndpoint(
+  row: EndpointRow,
+  secrets: SecretBox,
+  onUnreadable: (error: unknown) => void,
+): EndpointView {
+  const names = headerNames(row, secrets, onUnreadable)
   return {
     id: row.id,
     url: row.url,
@@ -28,7 +37,7 @@ export function viewEndpoint(row: EndpointRow, secrets: SecretBox): EndpointView
     jobTypes: [...row.jobTypes],
     tags: [...row.tags],
     includeOutput: row.includeOutput,
-    headerNames: headerNames(row, secrets),
+    ...(names && { headerNames: names }),
     maxInFlight: row.maxInFlight,
     status: row.disabledAt ? 'disabled' : 'enabled',
     ...(row.disabledReason && { disabledReason: row.disabledReason }),
@@ -100,8 +109,13 @@ function completingAttempt({ status, attemptsMade, startedAt, finishedAt, output
   ]
 }
 
-function headerNames({ id, headers }: EndpointRow, secrets: SecretBox): string[] {
-  return headers === null ? [] : Object.keys(JSON.parse(secrets.open(headers, id)) as object)
+function headerNames({ id, headers }: EndpointRow, secrets: SecretBox, onUnreadable: (error: unknown) => void) {
+  try {
+    return headers === null ? [] : Object.keys(JSON.parse(secrets.open(headers, id)) as object)
+  } catch (error) {
+    onUnreadable(error)
+    return undefined
+  }
 }
 
 function viewReplay({ replayCursor, replayUntil, replayPerSecond }: EndpointRow): Pick<EndpointView, 'replay'> {

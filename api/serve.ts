@@ -81,7 +81,7 @@ export async function serve(signals: StopSignals, catalogue = installed): Promis
  * @throws DeadlineError when a request does not end even then.
  */
 async function answerRequests(app: FastifyInstance, graceMs: number): Promise<void> {
-  const cut = setTimeout(() => app.server.closeAllConnections(), graceMs)
+  const cut = setTimeout(() => app.cutConnections(), graceMs)
   await withDeadline(app.close(), graceMs + cutOffMs, 'Closing the requests under way')
   clearTimeout(cut)
 }

@@ -41,12 +41,52 @@ export interface DeliveryFilter {
   readonly status?: JobStatus | undefined
   /** Only deliveries made before this one: where the page before ended. */
   readonly before?: string | undefined
+  /** Only this one and those made after it. */
+  readonly from?: string | undefined
+  /** Only deliveries that were not made again since. */
+  readonly latest?: boolean
   /** Only deliveries made from then on. */
   readonly since?: Date | undefined
 }
 
 /** Time by which the clock that an id was made by may differ from that of Postgres, in milliseconds. */
 const idSkewMs = 60_000
+
+/** Deliveries that a page looks at: where few of them fit, it ends before it is full. */
+const lookAt = 10_000
+
+/** A part of a listing. */
+export interface DeliveryPage {
+  readonly deliveries: DeliveryRow[]
+  /** What the next page is `before`; undefined at the end. */
+  readonly next?: string | undefined
+}
+
+/**
+ * Reads a page of a tenant's deliveries, newest first, in bounded time: one on which few or none fit may have others after it.
+ *
+ * @param look deliveries that are looked at, at most.
+ */
+export async function readDeliveryPage(
+  sql: Sql,
+  tenant: string,
+  filter: DeliveryFilter,
+  limit: number,
+  look = lookAt,
+): Promise<DeliveryPage> {
+  const from = await lastLookedAt(sql, tenant, filter, look)
+  const rows = await listDeliveries(sql, tenant, { ...filter, from }, limit + 1)
+  const deliveries = rows.slice(0, limit)
+  return { deliveries, next: rows.length > limit ? deliveries.at(-1)?.id : from }
+}
+
+/** @returns the last of so many deliveries, whether they fit or not; undefined when there are fewer, or all fit. */
+async function lastLookedAt(sql: Sql, tenant: string, filter: DeliveryFilter, look: number) {
+  if (filter.status === undefined && filter.eventType === undefined && !filter.latest) return undefined
+  const [last] = await sql<{ id: string }[]>`
+    select d.job_id as id from deliveries d where ${ofRange(sql, tenant, filter)} order by d.job_id desc offset ${look - 1} limit 1`
+  return last?.id
+}
 
 /** Lists a tenant's deliveries, newest first. */
 export async function listDeliveries(
@@ -55,17 +95,30 @@ export async function listDeliveries(
   filter: DeliveryFilter,
   limit: number,
 ): Promise<DeliveryRow[]> {
-  const { endpoint, event, eventType, status, before, since } = filter
+  const { eventType, status, latest = false } = filter
   return sql<DeliveryRow[]>`
     select ${deliveryColumns(sql)} from deliveries d cross join lateral (select * from jobs where id = d.job_id limit 1) as j
-    where d.tenant = ${tenant}
-      and ${endpoint === undefined ? sql`true` : sql`d.endpoint_id = ${endpoint}`}
-      and ${event === undefined ? sql`true` : sql`d.event_id = ${event}`}
+    where ${ofRange(sql, tenant, filter)}
       and ${eventType === undefined ? sql`true` : sql`d.event_type = ${eventType}`}
       and ${status === undefined ? sql`true` : sql`j.status = ${status}`}
-      and ${before === undefined ? sql`true` : sql`d.job_id < ${before}`}
-      and ${since === undefined ? sql`true` : sql`d.job_id >= ${firstIdAt(since.getTime() - idSkewMs)} and d.created_at >= ${since}`}
+      and ${latest ? isLatest(sql) : sql`true`}
     order by d.job_id desc limit ${limit}`
+}
+
+/** Conditions on deliveries `d` that an index answers. */
+function ofRange(sql: Sql, tenant: string, { endpoint, event, before, from, since }: DeliveryFilter) {
+  return sql`d.tenant = ${tenant}
+      and ${endpoint === undefined ? sql`true` : sql`d.endpoint_id = ${endpoint}`}
+      and ${event === undefined ? sql`true` : sql`d.event_id = ${event}`}
+      and ${before === undefined ? sql`true` : sql`d.job_id < ${before}`}
+      and ${from === undefined ? sql`true` : sql`d.job_id >= ${from}`}
+      and ${since === undefined ? sql`true` : sql`d.job_id >= ${firstIdAt(since.getTime() - idSkewMs)} and d.created_at >= ${since}`}`
+}
+
+/** Whether no younger delivery brings the event of the delivery `d` to its endpoint. */
+function isLatest(sql: Sql) {
+  return sql`not exists (select from deliveries younger
+        where younger.event_id = d.event_id and younger.endpoint_id = d.endpoint_id and younger.job_id > d.job_id)`
 }
 
 /** @returns the tenant's delivery, or undefined. Its attempts are its job's (`getAttempts` of db/jobs.ts). */
@@ -174,6 +227,20 @@ export async function insertDelivery(
     select ${ticketable(sql)} from changed j where j.status = 'queued'`
 }
 
+/** Age up to which tests are counted, in milliseconds: an attempt is over by then. */
+const testsWithinMs = 60_000
+
+/** @returns how many tests of an endpoint are queued or running, of the last minute. */
+export async function countTests(sql: Sql, endpointId: string, eventType: string): Promise<number> {
+  const [row] = await sql<{ tests: number }[]>`
+    select count(*)::int as tests from deliveries d
+    cross join lateral (select status from jobs where id = d.job_id limit 1) as j
+    where d.endpoint_id = ${endpointId} and d.job_id >= ${firstIdAt(Date.now() - testsWithinMs - idSkewMs)}
+      and d.event_type = ${eventType} and d.created_at > statement_timestamp() - ${testsWithinMs}::float8 * interval '1 millisecond'
+      and j.status in ('queued', 'running')`
+  return row?.tests ?? 0
+}
+
 function itemRows(sql: Sql, items: readonly (NewDelivery & { readonly endpointId: string })[]) {
   const plain = (pick: (item: (typeof items)[number]) => string | number | null) => plainArray(items.map(pick))
   const text = (pick: (item: (typeof items)[number]) => string | null) => textArray(items.map(pick))
@@ -205,33 +272,44 @@ function makeDeliveries(sql: Sql, { type, queue, maxAttempts, timeoutMs }: Deliv
 export interface Repetition {
   readonly of: string
   readonly id: string
+  /** How long the new one waits before it is sent, in milliseconds; not at all when absent. */
+  readonly delayMs?: number
 }
 
 /**
  * Makes deliveries that have ended again, with the same event and body. Those that have not, or whose endpoint is disabled or
  * gone, are left out.
  *
- * @returns the jobs that now want a ticket.
+ * @param onlyLatest leaves out also those that were made again since.
+ * @returns the jobs, of which those without a delay now want a ticket.
  */
-export async function redeliver(sql: Sql, tenant: string, wanted: readonly Repetition[]): Promise<Ticketable[]> {
-  return sql<Ticketable[]>`
+export async function redeliver(
+  sql: Sql,
+  tenant: string,
+  wanted: readonly Repetition[],
+  { onlyLatest = false } = {},
+): Promise<(Ticketable & { readonly isDue: boolean })[]> {
+  const list = (pick: (each: Repetition) => string | number) => plainArray(wanted.map(pick))
+  return sql<(Ticketable & { isDue: boolean })[]>`
     with item as materialized (
-      select wanted.id as new_id, d.*, j.type, j.queue, j.input, j.max_attempts, j.timeout_ms
-      from unnest(${plainArray(wanted.map((each) => each.of))}::text::uuid[], ${plainArray(wanted.map(({ id }) => id))}::text::uuid[])
-        as wanted (old_id, id)
+      select wanted.id as new_id, d.*, j.type, j.queue, j.input, j.max_attempts, j.timeout_ms,
+        case when wanted.delay_ms > 0 then statement_timestamp() + wanted.delay_ms * interval '1 millisecond' end as run_at
+      from unnest(${list(({ of }) => of)}::text::uuid[], ${list(({ id }) => id)}::text::uuid[],
+        ${list(({ delayMs = 0 }) => delayMs)}::text::float8[]) as wanted (old_id, id, delay_ms)
       cross join lateral (select * from deliveries where job_id = wanted.old_id and tenant = ${tenant} limit 1) as d
       cross join lateral (select * from jobs where id = d.job_id and finished_at is not null limit 1) as j
       where exists (select from endpoints e where e.id = d.endpoint_id and e.disabled_at is null)
+        and ${onlyLatest ? isLatest(sql) : sql`true`}
     ), changed as (
-      insert into jobs (id, tenant, type, queue, status, priority, input, metadata, tags, internal, max_attempts, timeout_ms, ticketed_at,
-        redrive_of, created_at)
-      select new_id, tenant, type, queue, 'queued', 0, input, '{}', '{}', true, max_attempts, timeout_ms, statement_timestamp(), job_id,
-        statement_timestamp()
+      insert into jobs (id, tenant, type, queue, status, priority, input, metadata, tags, internal, run_at, due_at, max_attempts,
+        timeout_ms, ticketed_at, redrive_of, created_at)
+      select new_id, tenant, type, queue, case when run_at is null then 'queued' else 'scheduled' end, 0, input, '{}', '{}', true, run_at,
+        run_at, max_attempts, timeout_ms, case when run_at is null then statement_timestamp() end, job_id, statement_timestamp()
       from item
       returning id, type, queue, status, priority, crashes, attempts_made, ticketed_at
     ), delivery as (
       insert into deliveries (job_id, tenant, endpoint_id, event_id, event_type, position, created_at)
       select new_id, tenant, endpoint_id, event_id, event_type, position, statement_timestamp() from item
     ), ${newArrivals(sql)}
-    select ${ticketable(sql)} from changed j`
+    select ${ticketable(sql)}, j.status = 'queued' as is_due from changed j`
 }

@@ -43,14 +43,14 @@ export interface GuardedResponse {
 
 export type GuardedFetch = (url: string | URL, request?: GuardedRequest) => Promise<GuardedResponse>
 
-/** The URL, or an address that its name stands for, may not be reached. Nothing was sent. */
+/** The URL, or an address that its name stands for, may not be reached. Nothing was sent. Such an address is told by the cause alone. */
 export class ForbiddenAddressError extends Error {
   override readonly name = 'ForbiddenAddressError'
   /** Why, as the end of a sentence. */
   readonly reason: string
 
-  constructor(reason: string) {
-    super(`The URL may not be requested: ${reason}`)
+  constructor(reason: string, options?: ErrorOptions) {
+    super(`The URL may not be requested: ${reason}`, options)
     this.reason = reason
   }
 }
@@ -172,7 +172,10 @@ async function resolveAllowed(
   if (!first) throw new Error(`${hostname} has no address`)
   for (const { address } of [first, ...others]) {
     const reason = whyAddressIsForbidden(address, target, allow)
-    if (reason) throw new ForbiddenAddressError(`${target.host} stands for ${address}, and ${reason}`)
+    if (reason)
+      throw new ForbiddenAddressError(`${target.host} stands for an address that is not public`, {
+        cause: new Error(reason),
+      })
   }
   return [first, ...others]
 }
@@ -219,9 +222,14 @@ function joined(headers: Record<string, string | string[] | undefined>): Record<
   )
 }
 
-/** Where several addresses were tried, Node reports an AggregateError without a message of its own. */
+/**
+ * Where several addresses were tried, Node reports an AggregateError without a message of its own. The address that a name stands for
+ * is nothing for strangers.
+ */
 function networkError(error: unknown): FetchNetworkError {
   const first: unknown = error instanceof AggregateError ? error.errors[0] : error
-  const message = first instanceof Error ? first.message : String(first)
+  const { message, address, syscall, code }: NodeJS.ErrnoException & { address?: string } =
+    first instanceof Error ? first : new Error(String(first))
+  if (address !== undefined) return new FetchNetworkError(`No answer: ${syscall} ${code}`, { cause: error })
   return new FetchNetworkError(`No answer: ${message}`, { cause: error })
 }

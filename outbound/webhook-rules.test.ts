@@ -3,7 +3,7 @@ import { parseAllowList } from './address-rules.ts'
 import { isReservedHeader, whyWebhookUrlIsForbidden } from './webhook-rules.ts'
 
 const allow = parseAllowList('127.0.0.1,10.1.0.0/16,receiver.example:9000')
-const own = ['127.0.0.1:3000', 'jobs.example:443', '::1:3000']
+const own = ['127.0.0.1:3000', 'localhost:3000', 'jobs.example:443', '::1:3000']
 
 describe('the URL of a webhook', () => {
   it.each([
@@ -35,6 +35,22 @@ describe('the URL of a webhook', () => {
   ])('%j is refused', (url, reason) => {
     expect(whyWebhookUrlIsForbidden(url, allow, own)).toMatch(reason)
   })
+})
+
+it.each([
+  'http://127.0.0.2:3000/',
+  'http://127.255.255.254:3000/',
+  'http://0.0.0.0:3000/',
+  'http://0:3000/',
+  'http://[::]:3000/',
+  'http://[::1]:3000/',
+  'http://[::ffff:127.0.0.1]:3000/',
+  'http://[::ffff:0.0.0.0]:3000/',
+  'http://api.localhost:3000/',
+])('%s is the platform, whatever is allowed', (url) => {
+  const all = parseAllowList('127.0.0.0/8,0.0.0.0/8,::/0,api.localhost')
+  expect(whyWebhookUrlIsForbidden(url, all, own)).toMatch(/address of this platform/)
+  expect(whyWebhookUrlIsForbidden(url.replace('3000', '4000'), all, own)).toBeUndefined()
 })
 
 it.each([

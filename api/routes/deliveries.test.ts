@@ -81,6 +81,20 @@ describe('A test event', () => {
   })
 })
 
+it('Tests are refused while five are under way', async () => {
+  const { id } = await create()
+  const { sql } = platform.db
+  const test = () => call('POST', `/v1/endpoints/${id}/test`)
+  const statuses: number[] = []
+  for (let count = 0; count < 5; count++) statuses.push((await test()).status)
+  await expect.poll(() => list(`endpoint=${id}&status=completed`), patient).toHaveLength(5)
+  await sql`
+    update jobs set status = 'running', finished_at = null, worker_id = ${newId()} where id in (select job_id from deliveries where endpoint_id = ${id})`
+  const refused = await test()
+  expect([...statuses, refused.status]).toEqual([202, 202, 202, 202, 202, 429])
+  expect(refused.headers['retry-after']).toBe('5')
+})
+
 describe('Deliveries', () => {
   it('bring the ends of jobs, and are listed', async () => {
     const { id, secret } = await create()
@@ -170,6 +184,22 @@ describe('Redelivering', () => {
   })
 })
 
+it('Redelivering many is spread over time, and a second call leaves out what the first has made', async () => {
+  const since = new Date(Date.now() - 1_000).toISOString()
+  const { id } = await create()
+  for (let count = 0; count < 3; count++) await call('POST', `/v1/endpoints/${id}/test`)
+  await expect.poll(() => list(`endpoint=${id}&status=completed`), patient).toHaveLength(3)
+  await platform.db
+    .sql`update jobs set status = 'failed' where id in (select job_id from deliveries where endpoint_id = ${id})`
+  const many = (more = {}) => call('POST', '/v1/deliveries/redeliver', { endpoint: id, since, perSecond: 1, ...more })
+  expect((await many()).body).toEqual({ deliveries: 3, complete: true })
+  const due = (await list(`endpoint=${id}&status=scheduled`)).map((each: any) => Date.parse(each.nextAttemptAt))
+  expect(due).toHaveLength(2)
+  expect(Math.abs(due[0] - due[1])).toBe(1_000)
+  expect((await many({ dryRun: true })).body).toEqual({ deliveries: 0, complete: true })
+  expect((await many()).body).toEqual({ deliveries: 0, complete: true })
+})
+
 describe('A replay', () => {
   it('counts what an endpoint has missed, and sends it with the ids of the first time', async () => {
     const since = new Date().toISOString()
@@ -188,6 +218,18 @@ describe('A replay', () => {
     const got = () => new Set(receiver.received.map(({ headers }) => headers['webhook-id']))
     await expect.poll(() => missed.every((job) => got().has(job.id)), { timeout: 15_000 }).toBe(true)
     await expect.poll(async () => (await call('GET', `/v1/endpoints/${id}`)).body.replay, patient).toBeUndefined()
+  })
+
+  it('of an endpoint that is disabled counts what it has missed since', async () => {
+    const { id } = await create()
+    const count = async () => {
+      const body = { since: '2020-01-01T00:00:00Z', dryRun: true }
+      return (await call('POST', `/v1/endpoints/${id}/replay`, body)).body.events as number
+    }
+    await call('POST', `/v1/endpoints/${id}/disable`)
+    const before = await count()
+    await platform.run('echo', { value: 1 })
+    await expect.poll(count, patient).toBe(before + 1)
   })
 
   it('of a time before anything happened sends nothing', async () => {

@@ -29,9 +29,12 @@ export const deliveryRoutes: FastifyPluginAsyncZod<{ deliveries: DeliveryActions
         tags,
         operationId: 'listDeliveries',
         summary: 'List deliveries, newest first',
+        description:
+          'A page looks at 10,000 deliveries. Where few of those fit it has fewer items than `limit`, or none, and a `nextCursor` all the same: only a page without one is the last.',
         querystring: deliveriesQuery,
         response: {
           200: z.object({ items: z.array(deliverySchema), nextCursor: z.string().optional() }),
+          400: problem,
           422: problem,
         },
       },
@@ -39,7 +42,8 @@ export const deliveryRoutes: FastifyPluginAsyncZod<{ deliveries: DeliveryActions
     async (request) => {
       const { limit, cursor, ...filter } = request.query
       const before = cursor === undefined ? undefined : cursors.open(cursor)
-      return cursors.page(await deliveries.list(request.tenant, { ...filter, before }, limit + 1), limit)
+      const { items, next } = await deliveries.list(request.tenant, { ...filter, before }, limit)
+      return { items, ...(next !== undefined && { nextCursor: cursors.seal(next) }) }
     },
   )
 
@@ -87,7 +91,8 @@ export const deliveryRoutes: FastifyPluginAsyncZod<{ deliveries: DeliveryActions
         operationId: 'redeliverMany',
         summary: 'Make many deliveries again',
         description:
-          'Up to 5,000 that fit, newest first. `dryRun` counts them. Those of endpoints that are disabled are left out.',
+          'About 5,000 that fit, newest first, spread over time by `perSecond`. `dryRun` counts them. Those that were made again since are left ' +
+          'out, so that the next call goes on where this one ended; and those of endpoints that are disabled.',
         body: redeliverySchema,
         response: { 200: redeliveryAnswerSchema, 202: redeliveryAnswerSchema, 422: problem },
       },

@@ -135,6 +135,17 @@ describe('An endpoint', () => {
     expect((await call('GET', '/v1/endpoints?cursor=abc')).status).toBe(400)
   })
 
+  it('whose headers were kept under another secret is shown without their names', async () => {
+    await openApi()
+    const { body } = await call('POST', '/v1/endpoints', { url, headers: { 'x-key': 'k' } })
+    const headers = new SecretBox('another').seal('{"x-key":"k"}', body.id)
+    await record.sql`update endpoints set headers = ${headers} where id = ${body.id}`
+    const { status, body: shown } = await call('GET', `/v1/endpoints/${body.id}`)
+    expect([status, shown.id, shown.headerNames]).toEqual([200, body.id, undefined])
+    expect((await call('GET', '/v1/endpoints')).status).toBe(200)
+    await call('DELETE', `/v1/endpoints/${body.id}`)
+  })
+
   it('of another tenant is not there', async () => {
     await openApi()
     const { id } = await create()

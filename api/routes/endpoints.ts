@@ -66,6 +66,7 @@ export const endpointRoutes: FastifyPluginAsyncZod<EndpointRoutesOptions> = asyn
         querystring: pageQuery,
         response: {
           200: z.object({ items: z.array(endpointSchema), nextCursor: z.string().optional() }),
+          400: problem,
           422: problem,
         },
       },
@@ -158,9 +159,10 @@ export const endpointRoutes: FastifyPluginAsyncZod<EndpointRoutesOptions> = asyn
         tags,
         operationId: 'testEndpoint',
         summary: 'Send an endpoint a test event',
-        description: 'A signed `endpoint.test`, on the ordinary way: read the delivery to see what was answered.',
+        description:
+          'A signed `endpoint.test`, on the ordinary way: read the delivery to see what was answered. Refused while five are under way.',
         params,
-        response: { 202: deliveryWithAttemptsSchema, 404: problem, 409: problem },
+        response: { 202: deliveryWithAttemptsSchema, 404: problem, 409: problem, 429: problem },
       },
     },
     async (request, reply) => {

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect as connectSocket } from 'node:net'
+import { promisify } from 'node:util'
 import { connect } from '@jobyard/db/connect'
 import { newId } from '@jobyard/db/ids'
 import { readWishes } from '@jobyard/db/telling'
@@ -85,6 +86,25 @@ async function expectJobs(stream: TestStream, ids: string[]): Promise<void> {
 async function pruneUpTo(sql: Stage['sql'], position: number): Promise<void> {
   await sql`delete from endings where position <= ${position}`
   await sql`update stream set tail = ${position}`
+}
+
+/** @returns what tells how often the stream was read. */
+async function countReads({ sql }: Stage): Promise<() => Promise<number>> {
+  await sql`create extension pg_stat_statements`
+  return async () => {
+    const [row] = await sql`
+      select coalesce(sum(calls), 0)::int as calls from pg_stat_statements
+      where query like '%from stream as ends left join%' and dbid = (select oid from pg_database where datname = current_database())`
+    return row?.calls as number
+  }
+}
+
+/** Waits until nobody reads the stream any more. */
+async function expectRest(reads: () => Promise<number>): Promise<void> {
+  let last = -1
+  await expect
+    .poll(async () => [last, (last = await reads())].reduce((a, b) => b - a), { interval: 200, timeout: 10_000 })
+    .toBe(0)
 }
 
 describe('A stream of events', () => {
@@ -215,13 +235,7 @@ describe('A stream of events', () => {
   it('asks Postgres once for all who read, and not at all when nobody does', async () => {
     const stage = await openStage()
     const { open } = await stage.api({ pollMs: 10 })
-    await stage.sql`create extension pg_stat_statements`
-    const calls = async () => {
-      const [row] = await stage.sql`
-        select coalesce(sum(calls), 0)::int as calls from pg_stat_statements
-        where query like '%from stream as ends left join%' and dbid = (select oid from pg_database where datname = current_database())`
-      return row?.calls as number
-    }
+    const calls = await countReads(stage)
     const streams = await Promise.all(Array.from({ length: 20 }, () => open('/v1/events')))
     const before = await calls()
     await expect.poll(calls, patient).toBeGreaterThan(before + 5)
@@ -230,10 +244,7 @@ describe('A stream of events', () => {
     await expect.poll(() => performance.now() - since, patient).toBeGreaterThan(300)
     expect((await calls()) - from).toBeLessThan(60)
     for (const stream of streams) stream.close()
-    let last = -1
-    await expect
-      .poll(async () => [last, (last = await calls())].reduce((a, b) => b - a), { interval: 200, timeout: 10_000 })
-      .toBe(0)
+    await expectRest(calls)
   })
 })
 
@@ -502,6 +513,48 @@ describe('The bounds of streams', () => {
   })
 })
 
+describe('A connection', () => {
+  const auth = `authorization: Bearer ${adminKey}\r\n`
+  const upgrade = 'connection: upgrade\r\nupgrade: websocket\r\n'
+  const get = (path: string, headers = '') => `GET ${path} HTTP/1.1\r\nhost: x\r\n${headers}\r\n`
+  const startWriting = (port: number, text: string) => {
+    const socket = connectSocket(port, '127.0.0.1')
+    onTestFinished(() => void socket.destroy())
+    socket.resume().write(text)
+    return socket
+  }
+
+  it('that asks for a WebSocket behind a request without an answer is not lost', async () => {
+    const { port, app } = await (await openStage()).api()
+    const socket = startWriting(port, get('/readyz') + get('/v1/events', upgrade))
+    await once(socket, 'end')
+    const connections = async () => promisify(app.server.getConnections.bind(app.server))()
+    await expect.poll(connections, patient).toBe(0)
+  })
+
+  it('that asks for a WebSocket while the API closes does not keep it from closing', async () => {
+    const { port, app } = await (await openStage()).api()
+    const socket = startWriting(port, get('/v1/events', upgrade + auth).slice(0, -2))
+    const connections = async () => promisify(app.server.getConnections.bind(app.server))()
+    await expect.poll(connections, patient).toBe(1)
+    await new Promise((resolve) => setImmediate(resolve))
+    const closed = app.close()
+    socket.write('\r\n')
+    await closed
+  })
+
+  it('that follows a stream behind a request without an answer ends both', async () => {
+    const stage = await openStage()
+    const { port, open } = await stage.api({ maxPerKey: 2, pollMs: 10 })
+    const reads = await countReads(stage)
+    const socket = startWriting(port, get('/v1/events', auth) + get('/v1/events', auth))
+    await expect.poll(async () => (await open('/v1/events')).status, patient).toBe(429)
+    await once(socket, 'data')
+    socket.destroy()
+    await expectRest(reads)
+  })
+})
+
 describe('A WebSocket', () => {
   const dial = async (port: number, path: string, headers: Record<string, string> = {}) => {
     const socket = new WebSocket(`ws://127.0.0.1:${port}${path}`, {
@@ -568,6 +621,14 @@ describe('A WebSocket', () => {
     await app.close()
     expect(await closed).toBe(1_001)
     expect(messages.at(-1)).toEqual({ id: '0', type: 'end', data: { reason: 'draining', position: 0 } })
+  })
+
+  it('is cut with all other connections', async () => {
+    const stage = await openStage()
+    const { port, app } = await stage.api()
+    const { closed } = await dial(port, '/v1/events')
+    app.cutConnections()
+    expect(await closed).toBe(1_006)
   })
 
   it('that answers no ping is cut off', async () => {

@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import websocket, { type WebSocket } from '@fastify/websocket'
 import type { Sql } from '@jobyard/db/connect'
 import { platformEvents, usualEvents } from '@jobyard/db/subscription'
@@ -13,6 +12,7 @@ import type { EventStreams, OpenedStream } from '../streams/event-streams.ts'
 import type { StreamFilter } from '../streams/filter.ts'
 import { findBeginning } from '../streams/open-stream.ts'
 import { serverSentEvents, webSocketMessages } from '../streams/sink.ts'
+import { asksForWebSocket } from '../streams/upgrades.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -30,8 +30,6 @@ export interface EventRoutesOptions {
 
 /** Bytes of a message that a client may send over a WebSocket, where it has nothing to say. */
 const maxPayload = 1_024
-
-const streamUrl = /^\/v1\/(jobs\/[\w-]{1,100}\/)?events(\?|$)/
 
 const tags = ['events']
 const problem = problemSchema.describe('application/problem+json')
@@ -81,7 +79,7 @@ const howItWorks =
   '`id` is the position in the stream, `event` the type, `data` what a webhook would have as its body. Reconnect with `Last-Event-ID` ' +
   'and nothing is missing or doubled, also through another process. `reset` tells that you may have missed ' +
   'something, since events were deleted before you read them or a standby took over, and the stream goes on. `end` tells that you are to reconnect: the process drains, or you read too ' +
-  'slowly. A comment comes every 15 s. A key may read 50 streams at once.\n\n' +
+  'slowly, or the events of one job are to be read anew. A comment comes every 15 s. A key may read 50 streams at once.\n\n' +
   'The same URL speaks WebSocket: messages are JSON `{id, type, data}`, the first is `open`, and `lastEventId` in the query resumes. The ' +
   'key travels in `Authorization` there too, which browsers cannot set on a WebSocket: let your own server read the stream for them.'
 
@@ -178,15 +176,6 @@ export const eventRoutes: FastifyPluginAsyncZod<EventRoutesOptions> = async (app
     },
     answer,
   )
-}
-
-/**
- * Every other request to speak another protocol is to be answered as if it had not asked: many clients offer HTTP/2 with each request.
- *
- * @returns whether a request wants to follow a stream over WebSocket.
- */
-export function asksForWebSocket({ method, url = '', headers }: IncomingMessage): boolean {
-  return method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket' && streamUrl.test(url)
 }
 
 function filterOf(tenant: string, query: z.output<typeof streamQuery>, jobId?: string): StreamFilter {

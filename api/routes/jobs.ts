@@ -78,6 +78,7 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { 
         querystring: listQuery,
         response: {
           200: z.object({ items: z.array(jobSummarySchema), nextCursor: z.string().optional() }),
+          400: problem,
           422: problem,
         },
       },

@@ -51,8 +51,9 @@ const defaultLimits: EventStreamLimits = {
   beatEveryMs: 15_000,
   pollMs: 1_000,
 }
-/** Positions of a page. */
+/** Positions of a page: of what is new, and for those who are behind, who are to read faster than events come. */
 const pageSize = 200
+const behindPageSize = 1_000
 /** Pages that are read at once for those who are behind, so that they take no connection from requests. */
 const maxBehind = 2
 /** Time that reading a page may take, in milliseconds. */
@@ -122,7 +123,7 @@ export class EventStreams {
       beginning,
       live: this.#hub,
       limits: this.#limits,
-      readPage: (after, tenant) => this.#turns.take(() => this.#read({ after, limit: pageSize, tenant })),
+      readPage: (after, tenant) => this.#readBehind(after, tenant),
     })
     const onClose = () => {
       this.#open.delete(reader)
@@ -169,6 +170,12 @@ export class EventStreams {
     if (this.#isListening) return
     this.#isListening = true
     this.#options.sql.listen(placedChannel, () => this.#hub.wake()).catch(() => undefined)
+  }
+
+  /** Pages begin at multiples of their size, so that those who are about as far behind share them; a reader skips what it has. */
+  #readBehind(position: number, tenant: string): Promise<StreamPage | undefined> {
+    const after = position - (position % behindPageSize)
+    return this.#turns.share(`${after} ${tenant}`, () => this.#read({ after, limit: behindPageSize, tenant }))
   }
 
   async #read(range: StreamRange): Promise<StreamPage | undefined> {

@@ -49,7 +49,7 @@ export function serverSentEvents(response: ServerResponse, onClose: () => void):
 }
 
 /** Codes with which a WebSocket is closed: https://www.iana.org/assignments/websocket/websocket.xhtml */
-const closeCodes = { ended: 1_000, draining: 1_001, slow: 1_013 } as const
+const closeCodes = { ended: 1_000, draining: 1_001, failover: 1_012, slow: 1_013 } as const
 
 /** Writes a stream as messages of a WebSocket. Who does not answer a ping until the next one is cut off. */
 export function webSocketMessages(socket: WebSocket, onClose: () => void): StreamSink {

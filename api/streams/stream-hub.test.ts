@@ -149,6 +149,23 @@ describe('Readers', () => {
   })
 })
 
+it('The reader of one job is to begin anew when a standby has taken over: that the job ends may stand where it has read', async () => {
+  const { got, sink } = openSink()
+  const reader = new StreamReader({
+    filter: { tenant: 'one', events: usualEvents, jobTypes: [], tags: [], jobId: 'job' },
+    beginning: { place: { position: 5, timeline: 1 }, isCaughtUp: true },
+    live: { join: () => true, leave: () => {} },
+    limits,
+    readPage: async () => undefined,
+  })
+  await reader.start(sink)
+  reader.take({ events: [], through: 6, tail: 0, timeline: 2, rewound: 5 })
+  expect(got).toMatchObject([
+    { id: '0-2', type: 'reset' },
+    { id: '0-2', type: 'end', data: '{"reason":"failover","position":0}' },
+  ])
+})
+
 interface Told {
   readonly told: string[]
   /** Where it has begun, or was last told to begin again. */
@@ -187,4 +204,21 @@ it('Turns are taken by so many at once, in order, also after one that failed', a
     })
   await Promise.allSettled([act('a', true), act('b'), act('c'), act('d')])
   expect(log).toEqual(['a begins', 'b begins', 'a ends', 'c begins', 'b ends', 'd begins', 'c ends', 'd ends'])
+})
+
+it('Those who wait for the same turn share what comes of it, and who comes once it has begun does not', async () => {
+  const turns = new Turns(1)
+  const gate = Promise.withResolvers<void>()
+  let read = 0
+  const act = async () => {
+    const result = ++read
+    await gate.promise
+    return result
+  }
+  const first = turns.share('a', act)
+  await expect.poll(() => read).toBe(1)
+  const later = [turns.share('a', act), turns.share('a', act), turns.share('b', act)]
+  gate.resolve()
+  expect(await Promise.all([first, ...later])).toEqual([1, 2, 2, 3])
+  expect(await turns.share('a', act)).toBe(4)
 })

@@ -56,6 +56,8 @@ export interface StreamReaderOptions {
 
 /** Time between two looks at what a reader has taken, in milliseconds. */
 const lookEveryMs = 20
+/** Events that a reader which is behind is sent before it has to take them. */
+const partSize = 200
 
 /**
  * One reader of the stream. It reads by pages until it has come to what is new, at the pace at which its pages are taken, and then is
@@ -96,6 +98,7 @@ export class StreamReader {
     const sink = this.#sink
     if (this.#ended || !sink) return
     if (sink.waitingBytes > this.#options.limits.maxWaitingBytes) return this.end('slow')
+    if (part.rewound !== undefined && this.filter.jobId !== undefined) return this.#beginAnew(part)
     const resets = this.#skipTo(part)
     const { position, timeline } = this.#place
     const news = part.events.filter((event) => event.position > position)
@@ -122,6 +125,13 @@ export class StreamReader {
     this.#options.live.leave(this)
   }
 
+  /** Has the reader of one job connect again, for its whole history: that it ends may stand where it has read already. */
+  #beginAnew({ timeline }: StreamPart): void {
+    this.#place = { position: 0, timeline }
+    this.#sink?.send([failoverMessage(this.#place)])
+    this.end('failover')
+  }
+
   /** Goes back or on to where the part begins. @returns what tells the reader so. */
   #skipTo({ rewound: rewoundTo, tail, timeline }: StreamPart): StreamMessage[] {
     const resets: StreamMessage[] = []
@@ -144,9 +154,11 @@ export class StreamReader {
       if (isCaughtUp && live.join(this)) return
       const page = await readPage(this.#place.position, this.filter.tenant)
       if (!page) continue
-      this.take({ ...page, through: Math.min(page.through, page.head), rewound: rewound(this.#place, page) })
+      for (const part of partsOf(page, rewound(this.#place, page))) {
+        this.take(part)
+        await this.#untilTaken()
+      }
       isCaughtUp = page.through >= page.head
-      await this.#untilTaken()
     }
   }
 
@@ -158,4 +170,19 @@ export class StreamReader {
       await new Promise((resolve) => setTimeout(resolve, lookEveryMs))
     }
   }
+}
+
+/** Cuts a page into what a reader is sent before it has to take it. */
+function partsOf({ events, through, head, tail, timeline }: StreamPage, rewoundTo: number | undefined): StreamPart[] {
+  const chunks = Array.from({ length: Math.ceil(events.length / partSize) }, (_, index) =>
+    events.slice(index * partSize, (index + 1) * partSize),
+  )
+  const end = Math.min(through, head)
+  return [...chunks, []].map((chunk, index) => ({
+    events: chunk,
+    through: chunk.at(-1)?.position ?? end,
+    tail,
+    timeline,
+    rewound: index === 0 ? rewoundTo : undefined,
+  }))
 }

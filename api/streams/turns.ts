@@ -2,6 +2,7 @@
 export class Turns {
   #free: number
   readonly #waiting: (() => void)[] = []
+  readonly #shared = new Map<string, Promise<unknown>>()
 
   constructor(atOnce: number) {
     this.#free = atOnce
@@ -18,5 +19,19 @@ export class Turns {
       if (next) next()
       else this.#free++
     }
+  }
+
+  /** As {@link take}. Who asks for the same before its turn has come gets what comes of it too. */
+  share<Result>(key: string, act: () => Promise<Result>): Promise<Result> {
+    const waiting = this.#shared.get(key) as Promise<Result> | undefined
+    if (waiting) return waiting
+    const result = Promise.resolve().then(() =>
+      this.take(() => {
+        this.#shared.delete(key)
+        return act()
+      }),
+    )
+    this.#shared.set(key, result)
+    return result
   }
 }
