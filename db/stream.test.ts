@@ -239,7 +239,7 @@ describe('The lock of the sequence', () => {
 
   it('does not outlive its connection: the driver connects anew, and places nothing until the lock is taken again', async () => {
     await end(1)
-    await record.sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'sequencer'`
+    await record.sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'sequencer' and datname = current_database()`
     const placeWhenConnected = async () => place().catch(() => undefined)
     let placing = await placeWhenConnected()
     while (!placing) placing = await placeWhenConnected()

@@ -48,7 +48,7 @@ async function places(): Promise<number[]> {
 const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1)
 
 async function killSequencers(): Promise<void> {
-  await record.sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'jobyard-sequencer'`
+  await record.sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'jobyard-sequencer' and datname = current_database()`
 }
 
 describe('The sequencer', () => {
@@ -158,7 +158,7 @@ describe('The sequencer', () => {
   it('listens only where somebody wants to know', async () => {
     await openSequencer().runOnce()
     const listening = () => record.sql`
-      select from pg_stat_activity where application_name = 'jobyard-sequencer' and query ilike ${`listen%${unplacedChannel}%`}`
+      select from pg_stat_activity where application_name = 'jobyard-sequencer' and datname = current_database() and query ilike ${`listen%${unplacedChannel}%`}`
     await expect.poll(listening).toHaveLength(0)
   })
 })

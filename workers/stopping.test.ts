@@ -43,7 +43,7 @@ it('A claim that lands while its worker leaves costs its job no crash', async ()
     const stopping = platform.workers[0]!.stop(0)
     for (let blocked = false; !blocked;) {
       const waiting =
-        await sql`select from pg_stat_activity where wait_event_type = 'Lock' and query like '%delete from workers%'`
+        await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%delete from workers%'`
       blocked = waiting.length > 0
     }
     return { stopping }
