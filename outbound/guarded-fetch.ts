@@ -4,6 +4,7 @@ import type { LookupFunction } from 'node:net'
 import { callbackify } from 'node:util'
 import { buildConnector, Client, type Dispatcher } from 'undici'
 import { type AllowList, type Target, targetOf, whyAddressIsForbidden, whyUrlIsForbidden } from './address-rules.ts'
+import { EgressProxyError, openTunnel } from './egress-proxy.ts'
 
 /** Bounds of every request, and whom it may reach besides public addresses. */
 export interface GuardedFetchOptions {
@@ -14,6 +15,8 @@ export interface GuardedFetchOptions {
   readonly maxBodyBytes: number
   /** Bytes of the answer's header block, and of its trailers; an answer with more is an error. */
   readonly maxHeaderBytes: number
+  /** Through which public addresses are reached. What the allow list opens besides is reached directly. */
+  readonly proxy?: URL | undefined
   /** Finds the addresses of a name. The system's resolver by default; tests bring their own. */
   readonly lookup?: (hostname: string) => Promise<readonly LookupAddress[]>
 }
@@ -75,7 +78,7 @@ const timeUp = new Error('The time is up')
  * the whole name is. Redirects are not followed, only HTTP/1.1 is spoken, and `accept-encoding` is always `identity`.
  *
  * The function it returns throws {@link ForbiddenAddressError}, {@link FetchTimeoutError}, {@link FetchNetworkError},
- * or the reason of the caller's signal.
+ * {@link EgressProxyError}, or the reason of the caller's signal.
  */
 export function createGuardedFetch(options: GuardedFetchOptions): GuardedFetch {
   return async (url, request = {}) => {
@@ -89,7 +92,7 @@ export function createGuardedFetch(options: GuardedFetchOptions): GuardedFetch {
     } catch (error) {
       caller?.throwIfAborted()
       if (isTimeUp()) throw new FetchTimeoutError(`No complete answer within ${timeoutMs} ms`, { cause: error })
-      throw error instanceof ForbiddenAddressError ? error : networkError(error)
+      throw error instanceof ForbiddenAddressError || error instanceof EgressProxyError ? error : networkError(error)
     } finally {
       release()
     }
@@ -142,15 +145,47 @@ async function requestOnce(
  * half seconds and start anew with each phase.
  */
 function openClient(url: URL, signal: AbortSignal, options: GuardedFetchOptions): Client {
-  const connect = buildConnector({
-    lookup: guardedLookup(targetOf(url), options),
+  const target = targetOf(url)
+  const connectDirectly = buildConnector({
+    lookup: guardedLookup(target, options),
     signal,
     timeout: 0,
     allowH2: false,
     maxCachedSessions: 0,
   })
+  const { proxy } = options
+  const connect = proxy ? connectByProxy(proxy, { connectDirectly, target, signal, options }) : connectDirectly
   const maxHeaderSize = options.maxHeaderBytes
   return new Client(url.origin, { connect, maxHeaderSize, headersTimeout: 0, bodyTimeout: 0, pipelining: 1 })
+}
+
+interface Connecting {
+  readonly connectDirectly: buildConnector.connector
+  readonly target: Target
+  readonly signal: AbortSignal
+  readonly options: GuardedFetchOptions
+}
+
+/** Connects to public addresses through a proxy. One that is private was opened by the allow list, and is reached directly. */
+function connectByProxy(
+  proxy: URL,
+  { connectDirectly, target, signal, options }: Connecting,
+): buildConnector.connector {
+  const openSocket = async (hostname: string) => {
+    const addresses = await resolveAllowed(hostname.replace(/^\[|\]$/g, ''), target, options)
+    const isPrivate = addresses.some(({ address }) => whyAddressIsForbidden(address, target, []))
+    return isPrivate ? undefined : openTunnel(proxy, { addresses, port: target.port, signal })
+  }
+  return (request, callback) => {
+    openSocket(request.hostname).then(
+      (tunnel) => {
+        if (!tunnel) connectDirectly(request, callback)
+        else if (request.protocol === 'https:') connectDirectly({ ...request, httpSocket: tunnel }, callback)
+        else callback(null, tunnel)
+      },
+      (error: Error) => callback(error, null),
+    )
+  }
 }
 
 /** A `lookup` for sockets that hands out an address only if all that the name has may be reached. */

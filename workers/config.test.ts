@@ -12,6 +12,7 @@ it('has a default for everything but the database and the secret', () => {
     WORKER_DUTY: 'ordinary',
     SHUTDOWN_GRACE_MS: 25_000,
     OUTBOUND_ALLOW: '',
+    OUTBOUND_PROXY: '',
   })
   expect(() => readConfig({}, queues)).toThrow('DATABASE_URL is not set')
   expect(() => readConfig({ DATABASE_URL }, queues)).toThrow('JOBYARD_SECRET is not set')

@@ -13,6 +13,7 @@ const variables = {
   RETENTION_FAILED_MS: duration.default(30 * dayMs),
   RETENTION_EVENTS_MS: duration.default(7 * dayMs),
   OUTBOUND_ALLOW: z.string().default(''),
+  OUTBOUND_PROXY: z.string().default(''),
   SMTP_URL: z
     .string()
     .regex(/^smtps?:\/\//, 'must look like smtp://user:password@host:587')

@@ -1,6 +1,7 @@
 import { checkServer } from '@jobyard/db/check-server'
 import { connect } from '@jobyard/db/connect'
 import { parseAllowList } from '@jobyard/outbound/address-rules'
+import { parseEgressProxy } from '@jobyard/outbound/egress-proxy'
 import { createGuardedFetch } from '@jobyard/outbound/guarded-fetch'
 import { awaitServer } from '@jobyard/queues/await-server'
 import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
@@ -45,7 +46,11 @@ export async function work(signals: StopSignals, types: KnownTypes = { catalogue
   })
   await awaitDatabase(config.DATABASE_URL, log)
   if (duty !== 'suspects') await awaitCarrier(config, carrier, log) // suspects have no tickets
-  const guardedFetch = createGuardedFetch({ allow: parseAllowList(config.OUTBOUND_ALLOW), ...outboundLimits })
+  const guardedFetch = createGuardedFetch({
+    allow: parseAllowList(config.OUTBOUND_ALLOW),
+    proxy: parseEgressProxy(config.OUTBOUND_PROXY),
+    ...outboundLimits,
+  })
   const handlers = types.createHandlers({ smtpUrl: config.SMTP_URL, guardedFetch })
 
   const workers = await startWorkers({

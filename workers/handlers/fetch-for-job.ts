@@ -5,6 +5,7 @@ import {
   type GuardedResponse,
 } from '@jobyard/outbound/guarded-fetch'
 import { PermanentError } from '@jobyard/queues/errors'
+import { snoozeWhileEgressIsAway } from './egress-away.ts'
 
 /** Answers that say "not now": https://www.rfc-editor.org/rfc/rfc9110#section-15.5.9, 425 in RFC 8470, 429 in RFC 6585. */
 const retriedStatuses = new Set([408, 425, 429])
@@ -15,7 +16,7 @@ const excerptLength = 200
  *
  * @returns the answer if its status is 2xx.
  * @throws PermanentError with reason `url_not_allowed` or `http_status` where another attempt would end the same;
- *   an ordinary error for 408, 425, 429, 5xx, time-outs and broken connections.
+ *   SnoozeError while the egress proxy is away; an ordinary error for 408, 425, 429, 5xx, time-outs and broken connections.
  */
 export async function fetchForJob(
   guardedFetch: GuardedFetch,
@@ -23,6 +24,7 @@ export async function fetchForJob(
   request: GuardedRequest,
 ): Promise<GuardedResponse> {
   const response = await guardedFetch(url, request).catch((error: unknown) => {
+    snoozeWhileEgressIsAway(error)
     throw error instanceof ForbiddenAddressError
       ? new PermanentError(error.message, 'url_not_allowed', { cause: error })
       : error

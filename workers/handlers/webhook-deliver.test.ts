@@ -3,7 +3,7 @@ import { readForDelivery } from '@jobyard/db/endpoint-health'
 import { deleteEndpoint, disableEndpoint, rotateSecret, type NewEndpoint } from '@jobyard/db/endpoints'
 import { newId } from '@jobyard/db/ids'
 import { parseAllowList } from '@jobyard/outbound/address-rules'
-import { createGuardedFetch } from '@jobyard/outbound/guarded-fetch'
+import { createGuardedFetch, type GuardedFetchOptions } from '@jobyard/outbound/guarded-fetch'
 import type { DeliveryInput } from '@jobyard/queues/contracts/webhook-deliver'
 import { SecretBox } from '@jobyard/queues/secret-box'
 import { newWebhookSecret } from '@jobyard/queues/webhook-signature'
@@ -30,8 +30,9 @@ beforeEach(async () => {
 })
 
 /** A worker process that may reach the receiver. */
-function deliverer(allow = receiver.host) {
+function deliverer(allow = receiver.host, more: Partial<GuardedFetchOptions> = {}) {
   const guardedFetch = createGuardedFetch({
+    ...more,
     allow: parseAllowList(allow),
     timeoutMs: 5_000,
     maxBodyBytes: 1_000_000,
@@ -239,6 +240,15 @@ describe('A delivery', () => {
     })
     expect(receiver.received).toEqual([])
     expect(await health(endpoint.id)).toMatchObject({ failures: 1 })
+  })
+
+  it('waits while the egress proxy is away, and blames nobody', async () => {
+    const proxy = new URL('http://127.0.0.1:1')
+    const lookup = async () => [{ address: '93.184.215.14', family: 4 }]
+    const { endpoint } = await add({ url: 'https://hook.example/' })
+    const waiting = deliverer('', { proxy, lookup })({ endpointId: endpoint.id })
+    await expect(waiting).rejects.toMatchObject({ name: 'SnoozeError', message: 'The egress proxy gives no answer' })
+    expect((await health(endpoint.id)).failures).toBe(0)
   })
 
   it('has failed when there is no answer', async () => {

@@ -18,6 +18,7 @@ import type { SecretBox } from '@jobyard/queues/secret-box'
 import { signatureHeaders } from '@jobyard/queues/webhook-signature'
 import { defineHandler, type HandlerContext, type JobHandler } from '../define-handler.ts'
 import { DeliveryEndpoints } from './delivery-endpoints.ts'
+import { snoozeWhileEgressIsAway } from './egress-away.ts'
 import { retryAfterMs } from './retry-after.ts'
 
 /** Time of one request, in milliseconds, and bytes that are read of the answer. */
@@ -55,6 +56,7 @@ export function webhookDeliver(deps: WebhookDependencies): JobHandler {
     const startedAt = performance.now()
     const answer = await post(deps, endpoint, { input, body, signal: ctx.signal }).catch((error: unknown) => {
       ctx.signal.throwIfAborted()
+      snoozeWhileEgressIsAway(error)
       return error as Error
     })
     const attempt = { endpoint, probe, latencyMs: Math.round(performance.now() - startedAt) }

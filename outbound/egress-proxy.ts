@@ -1,0 +1,78 @@
+import type { LookupAddress } from 'node:dns'
+import { request as requestInClear } from 'node:http'
+import { request as requestByTls } from 'node:https'
+import type { Socket } from 'node:net'
+
+/** The proxy itself gave no answer, or did not let us in. Nothing was sent to the receiver, which is not to blame. */
+export class EgressProxyError extends Error {
+  override readonly name = 'EgressProxyError'
+}
+
+/**
+ * Reads the URL of a proxy, such as `http://user:password@proxy.internal:3128`.
+ *
+ * @returns undefined for the empty text: requests go out directly.
+ * @throws TypeError when it is no such URL; the text is not quoted, since it may hold a password.
+ */
+export function parseEgressProxy(text: string): URL | undefined {
+  if (text === '') return undefined
+  const url = URL.parse(text)
+  if (url && /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search + url.hash === '') return url
+  throw new TypeError('An egress proxy looks like http://user:password@proxy.internal:3128')
+}
+
+/** Where a tunnel is to end. */
+export interface TunnelEnd {
+  /** Of the same receiver: what a name stands for. */
+  readonly addresses: readonly LookupAddress[]
+  readonly port: number
+  readonly signal: AbortSignal
+}
+
+/**
+ * Asks a proxy for a connection to the first of these addresses that it reaches (CONNECT, RFC 9110, section 9.3.6). It is given addresses
+ * and not the name that stands for them, so that it cannot resolve it to another one than was judged.
+ *
+ * @returns a socket whose other end is the receiver's.
+ * @throws EgressProxyError when the proxy is not reached or wants other credentials; Error when it refuses the last address.
+ */
+export async function openTunnel(proxy: URL, { addresses, port, signal }: TunnelEnd): Promise<Socket> {
+  let problem: unknown
+  for (const { address, family } of addresses) {
+    try {
+      return await connect(proxy, family === 6 ? `[${address}]:${port}` : `${address}:${port}`, signal)
+    } catch (error) {
+      problem = error
+    }
+  }
+  throw problem
+}
+
+function connect(proxy: URL, authority: string, signal: AbortSignal): Promise<Socket> {
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>()
+  const headers = { host: authority, ...authorization(proxy) }
+  const send = proxy.protocol === 'https:' ? requestByTls : requestInClear
+  send(new URL(proxy.origin), { method: 'CONNECT', path: authority, headers, agent: false, signal })
+    .on('error', (error) => reject(new EgressProxyError('The egress proxy gives no answer', { cause: error })))
+    .on('connect', ({ statusCode = 0 }, socket: Socket, early) => {
+      if (statusCode < 200 || statusCode > 299) {
+        socket.destroy()
+        return reject(refusal(statusCode))
+      }
+      if (early.length > 0) socket.unshift(early)
+      resolve(socket)
+    })
+    .end()
+  return promise
+}
+
+function authorization({ username, password }: URL) {
+  if (username === '') return {}
+  const credentials = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`)
+  return { 'proxy-authorization': `Basic ${credentials.toString('base64')}` }
+}
+
+function refusal(statusCode: number): Error {
+  if (statusCode === 407) return new EgressProxyError('The egress proxy wants other credentials')
+  return new Error(`the egress proxy answered ${statusCode}`)
+}
