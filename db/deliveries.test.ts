@@ -50,3 +50,17 @@ it('Deliveries that were made again since are left out, by the listing and by wh
   expect(later).toMatchObject({ isDue: false })
   expect(await record.job(later!.id)).toMatchObject({ status: 'scheduled', ticketedAt: null })
 })
+
+it('Two who make all deliveries again at the same time make each once', async () => {
+  const failed = await Promise.all(Array.from({ length: 20 }, () => deliver('failed')))
+  const again = () =>
+    redeliver(
+      record.sql,
+      'default',
+      failed.map((of) => ({ of, id: newId() })),
+      { onlyLatest: true },
+    )
+  const made = await Promise.all([again(), again(), again(), again()])
+  expect(made.flat()).toHaveLength(failed.length)
+  expect(await record.sql`select from deliveries`).toHaveLength(2 * failed.length)
+})

@@ -115,9 +115,9 @@ function ofRange(sql: Sql, tenant: string, { endpoint, event, before, from, sinc
       and ${since === undefined ? sql`true` : sql`d.job_id >= ${firstIdAt(since.getTime() - idSkewMs)} and d.created_at >= ${since}`}`
 }
 
-/** Whether no younger delivery brings the event of the delivery `d` to its endpoint. */
+/** Whether nobody had the delivery `d` made again, and no younger one brings its event to its endpoint. */
 function isLatest(sql: Sql) {
-  return sql`not exists (select from deliveries younger
+  return sql`d.redelivered_at is null and not exists (select from deliveries younger
         where younger.event_id = d.event_id and younger.endpoint_id = d.endpoint_id and younger.job_id > d.job_id)`
 }
 
@@ -280,7 +280,7 @@ export interface Repetition {
  * Makes deliveries that have ended again, with the same event and body. Those that have not, or whose endpoint is disabled or
  * gone, are left out.
  *
- * @param onlyLatest leaves out also those that were made again since.
+ * @param onlyLatest leaves out also those that were made again since, be it at this moment by somebody else.
  * @returns the jobs, of which those without a delay now want a ticket.
  */
 export async function redeliver(
@@ -300,16 +300,23 @@ export async function redeliver(
       cross join lateral (select * from jobs where id = d.job_id and finished_at is not null limit 1) as j
       where exists (select from endpoints e where e.id = d.endpoint_id and e.disabled_at is null)
         and ${onlyLatest ? isLatest(sql) : sql`true`}
+      order by wanted.old_id
+    ), marked as (
+      update deliveries d set redelivered_at = statement_timestamp() from item
+      where d.job_id = item.job_id and ${onlyLatest ? sql`d.redelivered_at is null` : sql`true`}
+      returning d.job_id
+    ), taken as materialized (
+      select item.* from item join marked using (job_id)
     ), changed as (
       insert into jobs (id, tenant, type, queue, status, priority, input, metadata, tags, internal, run_at, due_at, max_attempts,
         timeout_ms, ticketed_at, redrive_of, created_at)
       select new_id, tenant, type, queue, case when run_at is null then 'queued' else 'scheduled' end, 0, input, '{}', '{}', true, run_at,
         run_at, max_attempts, timeout_ms, case when run_at is null then statement_timestamp() end, job_id, statement_timestamp()
-      from item
+      from taken
       returning id, type, queue, status, priority, crashes, attempts_made, ticketed_at
     ), delivery as (
       insert into deliveries (job_id, tenant, endpoint_id, event_id, event_type, position, created_at)
-      select new_id, tenant, endpoint_id, event_id, event_type, position, statement_timestamp() from item
+      select new_id, tenant, endpoint_id, event_id, event_type, position, statement_timestamp() from taken
     ), ${newArrivals(sql)}
     select ${ticketable(sql)}, j.status = 'queued' as is_due from changed j`
 }

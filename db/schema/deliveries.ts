@@ -12,6 +12,8 @@ export const deliveries = pgTable(
     /** Position of the event in the stream; null for tests. */
     position: bigint('position', { mode: 'number' }),
     createdAt: timestamp('created_at', { withTimezone: true, mode: 'date' }).notNull(),
+    /** When somebody last had it made again. */
+    redeliveredAt: timestamp('redelivered_at', { withTimezone: true, mode: 'date' }),
   },
   (delivery) => [
     index('deliveries_by_endpoint').on(delivery.endpointId, delivery.jobId),
