@@ -7,15 +7,22 @@ import type { JobStatus } from './statuses.ts'
 /** An endpoint that has something before it in the stream, and may be sent it. */
 export interface EndpointBehind extends EndpointRow {
   readonly head: number
+  /** Jobs that all processes which make deliveries may run at once in an ordinary queue; 0 when there are none. */
+  readonly concurrency: number
   /** Time since its replay last got on, in milliseconds; 0 without a replay, negative where the clock was set back. */
   readonly sinceReplayMs: number
 }
 
-/** Finds the endpoints that are enabled and not at the head of the stream, or replay, and whose circuit is not open. */
-export async function findEndpointsBehind(sql: Sql): Promise<EndpointBehind[]> {
+/**
+ * Finds the endpoints that are enabled and not at the head of the stream, or replay, and whose circuit is not open.
+ *
+ * @param queue of the jobs that deliver.
+ */
+export async function findEndpointsBehind(sql: Sql, queue: string): Promise<EndpointBehind[]> {
   return sql<EndpointBehind[]>`
     select ${endpointColumns(sql)}, stream.head::float8,
-      case when replay_cursor is null then 0 else extract(epoch from statement_timestamp() - replayed_at) * 1000 end::float8 as since_replay_ms
+      case when replay_cursor is null then 0 else extract(epoch from statement_timestamp() - replayed_at) * 1000 end::float8 as since_replay_ms,
+      (select coalesce(sum(concurrency), 0) from workers where queues::jsonb ? ${queue})::int as concurrency
     from endpoints e, stream
     where disabled_at is null and not ${circuitIsOpen(sql)}
       and (cursor < stream.head or replay_cursor is not null)

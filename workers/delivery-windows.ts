@@ -1,9 +1,10 @@
-import { findUnended, recallInFlight } from '@jobyard/db/behind'
+import { findUnended, recallInFlight, type EndpointBehind } from '@jobyard/db/behind'
 import type { Sql } from '@jobyard/db/connect'
 import type { Step } from '@jobyard/db/deliveries'
 import { failuresToOpen } from '@jobyard/db/endpoint-health'
 import type { EndpointRow } from '@jobyard/db/endpoints'
 import type { JobStatus } from '@jobyard/db/statuses'
+import { shareOf, type Share } from './delivery-share.ts'
 
 /** Width of the window of an endpoint about which nothing is known; no more for one whose circuit has just been open. */
 const firstWidth = 10
@@ -30,25 +31,33 @@ interface DeliveryWindow {
 export class DeliveryWindows {
   readonly #sql: Sql
   readonly #windows = new Map<string, DeliveryWindow>()
+  #share: Share = () => Infinity
 
   constructor(sql: Sql) {
     this.#sql = sql
   }
 
   /** Finds out what is still in flight to these endpoints. */
-  async look(endpoints: readonly EndpointRow[]): Promise<void> {
+  async look(endpoints: readonly EndpointBehind[]): Promise<void> {
     if (this.#windows.size > maxKept) this.#windows.clear()
-    await this.#dropEnded(endpoints.flatMap(({ id }) => this.#windows.get(id) ?? []))
+    await this.#dropEnded()
     for (const endpoint of endpoints) {
       const window = this.#windows.get(endpoint.id) ?? (await this.#recall(endpoint))
       if (endpoint.failures >= failuresToOpen) window.width = Math.min(window.width, firstWidth)
     }
+    const busy = [...this.#windows.values()].filter(({ inFlight }) => inFlight.size > 0)
+    const others = busy.length - endpoints.filter(({ id }) => (this.#windows.get(id)?.inFlight.size ?? 0) > 0).length
+    this.#share = shareOf({
+      concurrency: endpoints[0]?.concurrency ?? 0,
+      endpoints: endpoints.length + others,
+      inFlight: busy.reduce((total, { inFlight }) => total + inFlight.size, 0),
+    })
   }
 
   /** @returns how many deliveries may be made to an endpoint: one at a time while its circuit is tried. */
   room({ id, maxInFlight, failures }: EndpointRow): number {
     const { inFlight, width } = this.#windows.get(id) ?? { inFlight: new Set(), width: firstWidth }
-    const limit = failures >= failuresToOpen ? 1 : Math.min(width, maxInFlight)
+    const limit = failures >= failuresToOpen ? 1 : Math.min(width, maxInFlight, this.#share(inFlight.size))
     return Math.max(limit - inFlight.size, 0)
   }
 
@@ -65,7 +74,8 @@ export class DeliveryWindows {
     this.#windows.clear()
   }
 
-  async #dropEnded(windows: readonly DeliveryWindow[]): Promise<void> {
+  async #dropEnded(): Promise<void> {
+    const windows = [...this.#windows.values()].filter(({ inFlight }) => inFlight.size > 0)
     const ids = windows.flatMap(({ inFlight }) => [...inFlight])
     const unended = ids.length > 0 ? await findUnended(this.#sql, ids) : new Map<string, JobStatus>()
     for (const window of windows) {

@@ -196,6 +196,22 @@ describe('The relay', () => {
     expect(made).toEqual([10, 20, 10, 5, 2, 1, 1])
   })
 
+  it('leaves slots for an endpoint that comes late, however many receivers are slow', async () => {
+    const worker = await record.addWorker()
+    await record.sql`update workers set queues = '["webhooks"]', concurrency = 2 where id = ${worker}`
+    onTestFinished(async () => void (await record.sql`delete from workers`))
+    for (let each = 0; each < 4; each++) await addEndpoint(record.sql, { maxInFlight: 50 })
+    await end(20)
+    const one = relay()
+    for (let round = 0; round < 5; round++) await one.runOnce()
+    expect(await record.sql`select from deliveries`).toHaveLength(8) // of 20 slots half, divided by 4
+    const late = await addEndpoint(record.sql, { maxInFlight: 50 })
+    await end(20)
+    for (let round = 0; round < 5; round++) await one.runOnce()
+    expect(await delivered(late.endpoint.id)).toHaveLength(2)
+    expect(await record.sql`select from deliveries`).toHaveLength(10)
+  })
+
   it('recalls what another relay has made', async () => {
     const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 2 })
     await end(5)

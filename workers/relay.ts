@@ -45,7 +45,7 @@ export class Relay {
 
   /** One round for all endpoints. @returns whether there is more to do, or the milliseconds after which there may be. */
   async runOnce(): Promise<boolean | number> {
-    const behind = await findEndpointsBehind(this.#options.sql)
+    const behind = await findEndpointsBehind(this.#options.sql, contract.queue)
     if (behind.length === 0) return false
     await this.#windows.look(behind)
     this.#failed = false

@@ -15,6 +15,7 @@ import type { Logger } from 'pino'
 import { Attempts } from './attempts.ts'
 import { Claims } from './claims.ts'
 import type { Handler } from './define-handler.ts'
+import { deliveriesPerSlot } from './delivery-share.ts'
 import { webhookDeliver } from './handlers/webhook-deliver.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { JobWorker } from './job-worker.ts'
@@ -72,8 +73,6 @@ export interface Workers {
 }
 
 const defaultLeaseMs = 10_000
-/** Deliveries at once, as a multiple of the jobs at once of other queues: they wait for strangers nearly all of their time. */
-const deliveriesPerSlot = 10
 const beatsPerLease = 5
 /** Connections of the heart's own, so that it queues behind no other statement: one, and one more should that fall silent. */
 const heartConnections = 2
