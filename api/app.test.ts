@@ -1,4 +1,5 @@
 import { newId } from '@jobyard/db/ids'
+import { unplacedChannel } from '@jobyard/db/sequence'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startPlatform, type Platform } from '../testing/platform.ts'
 import { script, scriptedHandler, steps } from '../testing/scripted-handler.ts'
@@ -285,6 +286,15 @@ describe('Steering', () => {
     expect((await call('POST', `/v1/jobs/${body.id}/cancel`)).status).toBe(200)
     const done = await platform.run('echo', { value: 1 })
     expectProblem(await call('POST', `/v1/jobs/${done.id}/cancel`), 409, 'conflict', /completed/)
+  })
+
+  it('has the event of a cancelled job placed at once', async () => {
+    const { body } = await post({ ...hello, delayMs: 60_000 })
+    const heard = Promise.withResolvers<void>()
+    const listening = await platform.db.sql.listen(unplacedChannel, () => heard.resolve())
+    await call('POST', `/v1/jobs/${body.id}/cancel`)
+    await expect(heard.promise).resolves.toBeUndefined()
+    await listening.unlisten()
   })
 
   it('redrives a failed job as a new one that names the old', async () => {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { cancelJob } from '@jobyard/db/cancel'
+import { notify, unplacedChannel } from '@jobyard/db/sequence'
 import type { Database } from '@jobyard/db/connect'
 import { isId, newId } from '@jobyard/db/ids'
 import type { NewJob, RefusedKey } from '@jobyard/db/intake'
@@ -93,12 +94,15 @@ export class JobActions {
    * @throws Problem `not-found`, or `conflict` when the job has ended.
    */
   async cancel(tenant: string, id: string): Promise<JobStatus> {
-    const result = isId(id) ? await cancelJob(this.#options.db.sql, tenant, id) : undefined
+    const { sql } = this.#options.db
+    const result = isId(id) ? await cancelJob(sql, tenant, id) : undefined
     if (!result) throw noSuchJob(id)
-    if (!result.changed && result.status !== 'cancelled') {
-      throw new Problem('conflict', `The job has ended already: it is ${result.status}.`)
+    const { status, changed } = result
+    if (!changed && status !== 'cancelled') {
+      throw new Problem('conflict', `The job has ended already: it is ${status}.`)
     }
-    return result.status
+    if (changed && status === 'cancelled') void notify(sql, unplacedChannel).catch(() => {}) // its event is found all the same
+    return status
   }
 
   /**
