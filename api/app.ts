@@ -33,6 +33,8 @@ import { healthRoutes } from './routes/health.ts'
 import { jobRoutes } from './routes/jobs.ts'
 import { jobTypeRoutes } from './routes/job-types.ts'
 import { queueRoutes } from './routes/queues.ts'
+import { scheduleRoutes } from './routes/schedules.ts'
+import { ScheduleActions } from './schedule-actions.ts'
 import { EventStreams, type EventStreamLimits } from './streams/event-streams.ts'
 import { Upgrades } from './streams/upgrades.ts'
 
@@ -111,9 +113,11 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   const secrets = new SecretBox(deps.secret)
   const deliveries = new DeliveryActions(db.sql, tickets)
   const endpoints = new EndpointActions({ sql: db.sql, tickets, secrets, log, allow: deps.outboundAllow ?? [] })
+  const schedules = new ScheduleActions({ sql: db.sql, tickets, jobs: actions })
   await app.register(jobRoutes, { actions, finished, orm: db.orm, cursors })
   await app.register(endpointRoutes, { endpoints, deliveries, cursors })
   await app.register(deliveryRoutes, { deliveries, cursors })
+  await app.register(scheduleRoutes, { schedules, jobs: actions, cursors })
   await app.register(eventRoutes, {
     sql: db.sql,
     streams: events,

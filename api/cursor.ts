@@ -13,23 +13,24 @@ export class Cursors {
     this.#secret = secret
   }
 
-  /** @param lastId the last row of the page. */
-  seal(lastId: string): string {
-    return Buffer.concat([Buffer.from(lastId), this.#sign(lastId)]).toString('base64url')
+  /** @param last what names the last row of the page, in ASCII. */
+  seal(last: string): string {
+    return Buffer.concat([Buffer.from(last), this.#sign(last)]).toString('base64url')
   }
 
   /**
-   * @returns the id that the cursor was made of.
+   * @param fits whether what the cursor was made of names a row of this listing: the cursor may be another's.
+   * @returns what the cursor was made of.
    * @throws Problem `invalid-cursor`.
    */
-  open(cursor: string): string {
+  open(cursor: string, fits: (last: string) => boolean = isId): string {
     const bytes = Buffer.from(cursor, 'base64url')
-    const id = bytes.subarray(0, -signatureBytes).toString('latin1')
+    const last = bytes.subarray(0, -signatureBytes).toString('latin1')
     const signature = bytes.subarray(-signatureBytes)
-    if (!isId(id) || signature.length !== signatureBytes || !timingSafeEqual(signature, this.#sign(id))) {
+    if (!fits(last) || signature.length !== signatureBytes || !timingSafeEqual(signature, this.#sign(last))) {
       throw new Problem('invalid-cursor', 'Take the cursor from `nextCursor` of the page before, unchanged.')
     }
-    return id
+    return last
   }
 
   /**
@@ -46,7 +47,7 @@ export class Cursors {
     return { items, ...(rows.length > limit && last && { nextCursor: this.seal(last.id) }) }
   }
 
-  #sign(id: string): Buffer {
-    return createHmac('sha256', this.#secret).update(`cursor:${id}`).digest().subarray(0, signatureBytes)
+  #sign(last: string): Buffer {
+    return createHmac('sha256', this.#secret).update(`cursor:${last}`).digest().subarray(0, signatureBytes)
   }
 }

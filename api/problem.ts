@@ -14,6 +14,7 @@ const kinds = {
   'validation-failed': [422, 'The request does not fit the schema'],
   'unknown-job-type': [422, 'There is no such job type'],
   'url-not-allowed': [422, 'The endpoint may not be called like this'],
+  'cron-invalid': [422, 'The schedule would never fire, or not as meant'],
   'idempotency-key-reused': [422, 'The idempotency key belongs to another request'],
   'rate-limited': [429, 'Too much at once'],
   unavailable: [503, 'The platform cannot answer right now'],
@@ -95,6 +96,11 @@ export function noSuchDelivery(id: string): Problem {
     'not-found',
     `There is no delivery ${id.slice(0, 80)}. Check the id; deliveries are deleted after their retention.`,
   )
+}
+
+/** The 404 of a schedule that does not exist, or belongs to somebody else. */
+export function noSuchSchedule(name: string): Problem {
+  return new Problem('not-found', `There is no schedule "${name.slice(0, 80)}". See /v1/schedules.`)
 }
 
 /** The 503 of what will go through later. @param detail also says what is known of the request. */

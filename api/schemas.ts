@@ -1,31 +1,15 @@
 import { jobStatuses, outcomes } from '@jobyard/db/statuses'
+import { instant, jobTerms } from '@jobyard/queues/job-terms'
 import { z } from 'zod'
 
-const year10000 = Date.UTC(10_000, 0, 1)
 const tenYearsMs = 315_576_000_000
-
-const instant = z.iso
-  .datetime({ offset: true })
-  .refine((text) => Number.isFinite(Date.parse(text)) && Date.parse(text) < year10000, 'is out of range')
-  .describe('RFC 3339')
 
 /** What a client may say about a job. */
 const submissionFields = {
-  type: z.string().max(255).describe('A name from /v1/job-types'),
-  input: z.unknown().describe("Fits the type's input schema"),
+  ...jobTerms,
   runAt: instant.optional().describe('Not before this moment'),
   delayMs: z.int().min(0).max(tenYearsMs).optional().describe('Alternative to runAt: milliseconds from now'),
   expiresAt: instant.optional().describe('Fails as expired when not started by then'),
-  priority: z.int().min(0).max(9).default(0).describe('0 first to 9 last'),
-  maxAttempts: z.int().min(1).max(100).optional().describe("The contract's, when absent"),
-  timeoutMs: z
-    .int()
-    .min(1)
-    .max(86_400_000)
-    .optional()
-    .describe("Time one attempt may take; the contract's, when absent"),
-  tags: z.array(z.string().min(1).max(64)).max(20).default([]),
-  metadata: z.record(z.string(), z.unknown()).default({}).describe("Kept with the job; the platform doesn't read it"),
 }
 const saysWhenOnce = (job: { runAt?: string | undefined; delayMs?: number | undefined }) =>
   job.runAt === undefined || job.delayMs === undefined

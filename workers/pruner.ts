@@ -1,4 +1,5 @@
 import type { Database } from '@jobyard/db/connect'
+import { pruneOccurrences } from '@jobyard/db/occurrences'
 import { pruneEvents, pruneIdempotencyKeys, pruneJobs, pruneLimit, prunePlatformEvents } from '@jobyard/db/prune'
 import { readQueues } from '@jobyard/db/queue-rows'
 import { terminalStatuses } from '@jobyard/db/statuses'
@@ -56,6 +57,7 @@ export class Pruner {
     return [
       () => pruneIdempotencyKeys(sql, idempotencyKeysMs),
       () => prunePlatformEvents(sql, eventsMs),
+      () => pruneOccurrences(sql, Math.max(completedMs, failedMs)),
       ...terminalStatuses.flatMap((status) => {
         const ages = { jobMs: status === 'completed' ? completedMs : failedMs, eventMs: eventsMs }
         return [

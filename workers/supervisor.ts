@@ -28,6 +28,7 @@ import { Pruner, type Retention } from './pruner.ts'
 import { openQuarantine, Quarantine, type Duty } from './quarantine.ts'
 import { Reconciler } from './reconciler.ts'
 import { Relay } from './relay.ts'
+import { ScheduleTicker } from './schedule-ticker.ts'
 import { Sequencer } from './sequencer.ts'
 import { Loop, pause, type LoopOptions, type Service } from './service.ts'
 import { Settlements } from './settlements.ts'
@@ -131,6 +132,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const stuck = new StuckHandlers({ attempts, slots, onHalf: options.onStuck, log })
   const quarantine = new Quarantine({ sql, queues, open: openQuarantine, log })
   const ticker = new Ticker(sql, tickets)
+  const schedules = new ScheduleTicker({ sql, tickets, onEvent, log })
   const pruner = new Pruner(sql, options.retention, new SteadyClock({ read: () => readClock(sql), log }))
   const alarm = new TransactionAlarm(sql, log)
   const probes = new ProbeJudge(sql, tickets, log)
@@ -146,6 +148,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   ]
   const upkeep = [
     every(500, 'ticker', () => ticker.runOnce()),
+    every(500, 'schedules', () => schedules.runOnce()),
     every(beatMs, 'reaper', async () => void (await reconciler.reap())),
     every(1_000, 'orphans', async () => (await reconciler.requeueOrphans()) === 1_000),
     every(2_000, 'arrivals', () => reconciler.collectArrivals()),

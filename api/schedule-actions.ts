@@ -1,0 +1,161 @@
+import { readClock } from '@jobyard/db/clock'
+import type { Sql } from '@jobyard/db/connect'
+import { newId } from '@jobyard/db/ids'
+import { listOccurrences, trigger } from '@jobyard/db/occurrences'
+import {
+  countSchedules,
+  deleteSchedule,
+  listSchedules,
+  pauseSchedule,
+  readSchedule,
+  resumeSchedule,
+  upsertSchedule,
+  type ScheduleWithLast,
+} from '@jobyard/db/schedules'
+import { describeRecurrence } from '@jobyard/queues/recurrence/describe'
+import { previewRuns } from '@jobyard/queues/recurrence/preview'
+import { openRecurrence, RecurrenceError } from '@jobyard/queues/recurrence/recurrence'
+import { storedRule, type ScheduleDefinition } from '@jobyard/queues/schedules/definition'
+import { refuseWideJitter } from '@jobyard/queues/schedules/jitter'
+import { nextFiring, openRule, ruleOf } from '@jobyard/queues/schedules/stored-rule'
+import type { TicketSender } from '@jobyard/queues/tickets'
+import type { JobActions } from './job-actions.ts'
+import { noSuchSchedule, Problem } from './problem.ts'
+import type { PreviewSubmission } from './schedule-schemas.ts'
+import { viewOccurrence, viewSchedule, type OccurrenceView, type ScheduleView } from './schedule-view.ts'
+
+export interface ScheduleActionsOptions {
+  readonly sql: Sql
+  readonly tickets: TicketSender
+  readonly jobs: JobActions
+}
+
+/** Schedules of one tenant. */
+const maxSchedules = 10_000
+
+/** What people do with schedules. Each throws Problem `not-found` where the tenant has no such. */
+export class ScheduleActions {
+  readonly #options: ScheduleActionsOptions
+
+  constructor(options: ScheduleActionsOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Makes a schedule or changes it; nothing happens where nothing differs.
+   *
+   * @throws Problem `unknown-job-type`, `validation-failed`, `cron-invalid`, or `conflict` when the schedules file owns it, or when the tenant
+   *   has as many as it may.
+   */
+  async put(
+    tenant: string,
+    name: string,
+    definition: ScheduleDefinition,
+  ): Promise<{ schedule: ScheduleView; isNew: boolean }> {
+    const { sql, jobs } = this.#options
+    const { jitterMs, missed, missedMax, overlap, paused } = definition
+    const job = jobs.prepare(tenant, definition)
+    const [known, now] = await Promise.all([readSchedule(sql, tenant, name), readClock(sql)])
+    if (!known && (await countSchedules(sql, tenant)) >= maxSchedules)
+      throw new Problem('conflict', `There are ${maxSchedules} schedules already. Delete one that is not needed.`)
+    const id = known?.id ?? newId()
+    const createdAt = known?.createdAt ?? new Date(now)
+    const timing = { id, createdAt, jitterMs, rule: storedRule(definition) }
+    const next = naming(() => {
+      const recurrence = openRule(timing)
+      refuseWideJitter(timing, recurrence, new Date(now))
+      return nextFiring(timing, recurrence, new Date(now))
+    })
+    const { type, queue, input, priority, tags, metadata, maxAttempts, timeoutMs } = job
+    const terms = { type, queue, input, priority, tags, metadata, maxAttempts, timeoutMs, missed, missedMax, overlap }
+    const upserted = await upsertSchedule(sql, { ...timing, ...terms, tenant, name, source: 'api', paused, next })
+    if (!upserted) throw ownedByFile(name)
+    return { schedule: viewSchedule(await this.#read(tenant, name)), isNew: upserted.change === 'created' }
+  }
+
+  async get(tenant: string, name: string): Promise<ScheduleView> {
+    return viewSchedule(await this.#read(tenant, name))
+  }
+
+  /** Lists schedules by name. @param after name of the last one of the page before. */
+  async list(tenant: string, limit: number, after: string | undefined): Promise<ScheduleView[]> {
+    return (await listSchedules(this.#options.sql, tenant, { limit, after })).map(viewSchedule)
+  }
+
+  /** @throws Problem `conflict` when the schedules file owns it. */
+  async remove(tenant: string, name: string): Promise<void> {
+    if (await deleteSchedule(this.#options.sql, tenant, name, 'api')) return
+    await this.#read(tenant, name)
+    throw ownedByFile(name)
+  }
+
+  /** Keeps it from firing, or lets it go on with its next occurrence: those of the pause are none. */
+  async setPaused(tenant: string, name: string, paused: boolean): Promise<ScheduleView> {
+    const { sql } = this.#options
+    if (paused) await pauseSchedule(sql, tenant, name)
+    else {
+      const [schedule, now] = await Promise.all([this.#read(tenant, name), readClock(sql)])
+      if (schedule.paused) await resumeSchedule(sql, schedule, nextFiring(schedule, openRule(schedule), new Date(now)))
+    }
+    return viewSchedule(await this.#read(tenant, name))
+  }
+
+  /** Runs it now, whatever its rule says. @returns the id of the job. */
+  async trigger(tenant: string, name: string): Promise<string> {
+    const { sql, tickets } = this.#options
+    const job = await trigger(sql, { tenant, name, jobId: newId() })
+    if (!job) throw noSuchSchedule(name)
+    await tickets.send([job])
+    return job.id
+  }
+
+  /** Lists what became of its occurrences, the latest first. @param before place of the last one of the page before. */
+  async occurrences(
+    tenant: string,
+    name: string,
+    { limit, before }: { readonly limit: number; readonly before: string | undefined },
+  ): Promise<{ items: OccurrenceView[]; next: string | undefined }> {
+    const { id } = await this.#read(tenant, name)
+    const rows = await listOccurrences(this.#options.sql, id, { limit: limit + 1, before })
+    const page = rows.slice(0, limit)
+    return { items: page.map(viewOccurrence), next: rows.length > limit ? page.at(-1)?.place : undefined }
+  }
+
+  /** Tells when a rule would fire. @throws Problem `cron-invalid`. */
+  async preview({ count, after, ...fields }: PreviewSubmission) {
+    const from = after === undefined ? new Date(await readClock(this.#options.sql)) : new Date(after)
+    const rule = ruleOf({ rule: storedRule(fields), createdAt: from })
+    return naming(() => {
+      openRecurrence(rule)
+      const details = previewRuns(rule, from, count).map(({ at, ...others }) => ({ at: at.toISOString(), ...others }))
+      return { description: describeRecurrence(rule), runs: details.map(({ at }) => at), details }
+    })
+  }
+
+  async #read(tenant: string, name: string): Promise<ScheduleWithLast> {
+    const row = await readSchedule(this.#options.sql, tenant, name)
+    if (!row) throw noSuchSchedule(name)
+    return row
+  }
+}
+
+/** What clients call the fields that a rule calls otherwise. */
+const clientNames: Partial<Record<string, string>> = { skipped: 'skippedTimes', repeated: 'repeatedTimes' }
+
+/** @throws Problem `cron-invalid` instead of RecurrenceError. */
+function naming<Result>(work: () => Result): Result {
+  try {
+    return work()
+  } catch (error) {
+    if (!(error instanceof RecurrenceError)) throw error
+    const path = clientNames[error.field] ?? error.field
+    throw new Problem('cron-invalid', `Mend ${path}: ${error.message}.`, { errors: [{ path, message: error.message }] })
+  }
+}
+
+function ownedByFile(name: string): Problem {
+  return new Problem(
+    'conflict',
+    `The schedule "${name}" belongs to the schedules file. Change it there, and restart a worker.`,
+  )
+}

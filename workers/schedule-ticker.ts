@@ -1,0 +1,93 @@
+import { cancelJob } from '@jobyard/db/cancel'
+import { isRowError, type Database } from '@jobyard/db/connect'
+import { dueLimit, findDue, fire, type DueSchedule, type Firing } from '@jobyard/db/occurrences'
+import type { Recurrence } from '@jobyard/queues/recurrence/recurrence'
+import { planFiring } from '@jobyard/queues/schedules/plan-firing'
+import { openRule } from '@jobyard/queues/schedules/stored-rule'
+import type { TicketSender } from '@jobyard/queues/tickets'
+import type { Logger } from 'pino'
+
+/** Longest sleep, in milliseconds: a schedule that is new or changed may be due before all that was known. */
+const longestSleepMs = 500
+/** Rules that are kept open. */
+const maxOpen = 20_000
+/** Wait before a schedule that cannot be fired is looked at again, in milliseconds. */
+const setAsideMs = 3_600_000
+
+export interface ScheduleTickerOptions {
+  readonly sql: Database['sql']
+  readonly tickets: TicketSender
+  /** Called when jobs were cancelled, or occurrences missed: there are events without a place. */
+  readonly onEvent: () => void
+  readonly log: Logger
+}
+
+/** Makes jobs of the occurrences of schedules. Any number of processes may: what decides is the row of the schedule. */
+export class ScheduleTicker {
+  readonly #options: ScheduleTickerOptions
+  readonly #open = new Map<string, Recurrence>()
+
+  constructor(options: ScheduleTickerOptions) {
+    this.#options = options
+  }
+
+  /** Fires what is due. @returns whether there may be more, or the milliseconds after which there may be. */
+  async runOnce(): Promise<boolean | number> {
+    const { sql } = this.#options
+    const { schedules, nextInMs } = await findDue(sql)
+    if (schedules.length === 0) return Math.max(Math.min(nextInMs ?? longestSleepMs, longestSleepMs), 1)
+    const firings = schedules.map((schedule) => this.#plan(schedule))
+    await this.#cancelPrevious(firings)
+    await this.#fire(firings)
+    return schedules.length === dueLimit || 1
+  }
+
+  #plan(schedule: DueSchedule): Firing {
+    try {
+      return planFiring(schedule, this.#recurrence(schedule))
+    } catch (error) {
+      return this.#setAside(schedule, error)
+    }
+  }
+
+  #recurrence(schedule: DueSchedule): Recurrence {
+    const key = `${schedule.id} ${schedule.version}`
+    const recurrence = this.#open.get(key) ?? openRule(schedule)
+    if (this.#open.size >= maxOpen) this.#open.clear()
+    this.#open.set(key, recurrence)
+    return recurrence
+  }
+
+  /** Runs that are to give way are cancelled before their successor is made: whoever dies in between leaves both to the next. */
+  async #cancelPrevious(firings: readonly Firing[]): Promise<void> {
+    for (const { schedule } of firings) {
+      const { tenant, overlap, lastJobId, isRunning } = schedule
+      if (overlap !== 'cancel-previous' || !lastJobId || !isRunning) continue
+      const cancelled = await cancelJob(this.#options.sql, tenant, lastJobId)
+      if (cancelled?.changed) this.#options.onEvent()
+    }
+  }
+
+  /** Fires together; if one of them cannot be stored, finds it and sets it aside. */
+  async #fire(firings: readonly Firing[]): Promise<void> {
+    const { sql, tickets, onEvent } = this.#options
+    try {
+      await tickets.send(await fire(sql, firings))
+      if (firings.some(({ missed }) => missed)) onEvent()
+    } catch (error) {
+      if (!isRowError(error)) throw error
+      const [first] = firings
+      const half = firings.length >> 1
+      if (half > 0) {
+        await this.#fire(firings.slice(0, half))
+        await this.#fire(firings.slice(half))
+      } else if (first) await fire(sql, [this.#setAside(first.schedule, error)])
+    }
+  }
+
+  #setAside(schedule: DueSchedule, error: unknown): Firing {
+    const { tenant, name, nextAt, now } = schedule
+    this.#options.log.error({ err: error, tenant, schedule: name }, 'A schedule cannot be fired, and waits for an hour')
+    return { schedule, occurrences: [], next: { nextAt, dueAt: new Date(now.getTime() + setAsideMs) } }
+  }
+}
