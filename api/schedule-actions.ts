@@ -64,7 +64,10 @@ export class ScheduleActions {
     const next = naming(() => {
       const recurrence = openRule(timing)
       refuseWideJitter(timing, recurrence, new Date(now))
-      return nextFiring(timing, recurrence, new Date(now))
+      const firing = nextFiring(timing, recurrence, new Date(now))
+      if (!known && !firing.nextAt)
+        throw new RecurrenceError('endsAt', 'leaves no occurrence: the schedule would never fire')
+      return firing
     })
     const { type, queue, input, priority, tags, metadata, maxAttempts, timeoutMs } = job
     const terms = { type, queue, input, priority, tags, metadata, maxAttempts, timeoutMs, missed, missedMax, overlap }

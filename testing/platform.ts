@@ -47,7 +47,7 @@ export interface Platform {
   startWorkers(options?: Partial<PlatformOptions>): Promise<Workers>
   /** Calls the API with the admin key. */
   call(
-    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+    method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE',
     path: string,
     body?: unknown,
     headers?: Record<string, string>,
