@@ -127,7 +127,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   await app.register(jobTypeRoutes, { catalogue })
   await app.register(queueRoutes, { sql: db.sql, actions })
   await app.register(healthRoutes, { sql: db.sql, circuit, carrier, tickets, accepting })
-  await app.register(boardRoutes, { sql: db.sql, actions, catalogue, isAdminKey: keyMatcher(deps.adminKey) })
+  await app.register(boardRoutes, { sql: db.sql, actions, schedules, catalogue, isAdminKey: keyMatcher(deps.adminKey) })
   app.addHook('onClose', async () => {
     await intake.drained()
     await tickets.flush()

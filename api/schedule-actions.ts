@@ -56,7 +56,7 @@ export class ScheduleActions {
     const { jitterMs, missed, missedMax, overlap, paused } = definition
     const job = jobs.prepare(tenant, definition)
     const [known, now] = await Promise.all([readSchedule(sql, tenant, name), readClock(sql)])
-    if (!known && (await countSchedules(sql, tenant)) >= maxSchedules)
+    if (!known && (await countSchedules(sql, tenant, { upTo: maxSchedules })) >= maxSchedules)
       throw new Problem('conflict', `There are ${maxSchedules} schedules already. Delete one that is not needed.`)
     const id = known?.id ?? newId()
     const createdAt = known?.createdAt ?? new Date(now)

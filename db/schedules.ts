@@ -84,6 +84,7 @@ export interface ScheduleRow extends Omit<ScheduleTerms, 'input' | 'metadata'> {
 /** A schedule with what became of its last run. */
 export interface ScheduleWithLast extends ScheduleRow {
   readonly lastStatus: JobStatus | null
+  readonly lastCreatedAt: Date | null
 }
 
 /** What a change left. */
@@ -141,33 +142,44 @@ function comparable(sql: Sql, table: 's' | 'excluded') {
 /** @returns the tenant's schedule, or undefined. */
 export async function readSchedule(sql: Sql, tenant: string, name: string): Promise<ScheduleWithLast | undefined> {
   const [row] = await sql<ScheduleWithLast[]>`
-    select ${scheduleColumns(sql)}, ${lastStatus(sql)} from schedules s where tenant = ${tenant} and name = ${name}`
+    select ${scheduleColumns(sql)}, ${lastRun(sql)} where s.tenant = ${tenant} and s.name = ${name}`
   return row
 }
 
 /**
  * Lists a tenant's schedules by name.
  *
- * @param after only those whose name comes after this one: where the page before ended.
+ * @param queue only those whose jobs go there. @param after only those whose name comes after this one: where the page before ended.
  */
 export async function listSchedules(
   sql: Sql,
   tenant: string,
-  { limit, after }: { readonly limit: number; readonly after?: string | undefined },
+  { limit, after, queue }: { readonly limit: number; readonly after?: string | undefined; readonly queue?: string },
 ): Promise<ScheduleWithLast[]> {
   return sql<ScheduleWithLast[]>`
-    select ${scheduleColumns(sql)}, ${lastStatus(sql)} from schedules s
-    where tenant = ${tenant} and ${after === undefined ? sql`true` : sql`name > ${after}`}
-    order by name limit ${limit}`
+    select ${scheduleColumns(sql)}, ${lastRun(sql)}
+    where s.tenant = ${tenant} and ${ofQueue(sql, queue)} and ${after === undefined ? sql`true` : sql`s.name > ${after}`}
+    order by s.name limit ${limit}`
 }
 
-function lastStatus(sql: Sql) {
-  return sql`(select status from jobs where id = s.last_job_id) as last_status`
+function lastRun(sql: Sql) {
+  return sql`last.status as last_status, last.created_at as last_created_at
+    from schedules s left join lateral (select status, created_at from jobs where id = s.last_job_id limit 1) as last on true`
 }
 
-/** @returns how many schedules a tenant has. */
-export async function countSchedules(sql: Sql, tenant: string): Promise<number> {
-  const [row] = await sql<{ count: number }[]>`select count(*)::int as count from schedules where tenant = ${tenant}`
+function ofQueue(sql: Sql, queue: string | undefined) {
+  return queue === undefined ? sql`true` : sql`queue = ${queue}`
+}
+
+/** @returns how many schedules a tenant has, of one queue or of all; counting stops at `upTo`. */
+export async function countSchedules(
+  sql: Sql,
+  tenant: string,
+  { queue, upTo }: { readonly queue?: string; readonly upTo: number },
+): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`
+    select count(*)::int as count from (
+      select from schedules where tenant = ${tenant} and ${ofQueue(sql, queue)} limit ${upTo}) as counted`
   return row?.count ?? 0
 }
 

@@ -3,8 +3,10 @@ import { getBoardJob, listBoardJobs, listBoardWorkers, type BoardWorker } from '
 import type { Sql } from '@jobyard/db/connect'
 import { isId } from '@jobyard/db/ids'
 import { getAttempts } from '@jobyard/db/jobs'
+import { countSchedules, listSchedules, type ScheduleWithLast } from '@jobyard/db/schedules'
 import type { JobActions } from '../job-actions.ts'
 import { Problem } from '../problem.ts'
+import type { ScheduleActions } from '../schedule-actions.ts'
 import { tellHistory } from './history.ts'
 import { BoardJob, laneOfTab, type BoardTab } from './job.ts'
 import type { Overview } from './overview.ts'
@@ -16,9 +18,11 @@ export interface RecordAdapterOptions {
   readonly tenant: string
   readonly sql: Sql
   readonly actions: JobActions
+  readonly schedules: ScheduleActions
   readonly overview: Overview
 }
 
+const shownSchedules = 1_000
 const tabs = Object.keys(laneOfTab) as BoardTab[]
 
 /** Time without a heartbeat from which a worker is shown as silent, in milliseconds. */
@@ -122,12 +126,16 @@ export class RecordAdapter extends BaseAdapter {
     return null
   }
 
-  override async getJobSchedulers(): Promise<[]> {
-    return []
+  /** @returns the schedules whose jobs go to this queue, 1,000 at most. */
+  override async getJobSchedulers() {
+    const { sql, tenant, queue } = this.#options
+    return (await listSchedules(sql, tenant, { queue, limit: shownSchedules })).map(viewBoardSchedule)
   }
 
+  /** Counts stop at 1,000. */
   override async getJobSchedulersCount(): Promise<number> {
-    return 0
+    const { sql, tenant, queue } = this.#options
+    return countSchedules(sql, tenant, { queue, upTo: shownSchedules })
   }
 
   override async addJob(): Promise<never> {
@@ -154,16 +162,25 @@ export class RecordAdapter extends BaseAdapter {
     throw unsupported('Concurrency is set per worker process, by WORKER_CONCURRENCY.')
   }
 
-  override async removeJobScheduler(): Promise<never> {
-    throw unsupported('Schedules are not managed here.')
+  /** Pauses a schedule, or lets it go on; the wording of the board says so. */
+  override async removeJobScheduler(name: string): Promise<boolean> {
+    const { schedules, tenant } = this.#options
+    const { paused } = await schedules.get(tenant, name)
+    await schedules.setPaused(tenant, name, !paused)
+    return true
   }
 
   override async updateJobScheduler(): Promise<never> {
-    throw unsupported('Schedules are not managed here.')
+    throw unsupported('A schedule is changed by PUT /v1/schedules/{name}, or in the schedules file.')
   }
 
-  override async runJobSchedulerNow(): Promise<never> {
-    throw unsupported('Schedules are not managed here.')
+  override get supportsJobSchedulerRun(): boolean {
+    return true
+  }
+
+  override async runJobSchedulerNow(name: string): Promise<BoardJob | 'not-found'> {
+    const { schedules, tenant } = this.#options
+    return (await this.getJob(await schedules.trigger(tenant, name))) ?? 'not-found'
   }
 
   async #find(id: string) {
@@ -171,6 +188,20 @@ export class RecordAdapter extends BaseAdapter {
     const { sql, tenant, queue } = this.#options
     const [row, attempts] = await Promise.all([getBoardJob(sql, tenant, queue, id), getAttempts(sql, tenant, id)])
     return row && { row, attempts }
+  }
+}
+
+function viewBoardSchedule({ name, type, rule, paused, nextAt, lastJobId, lastCreatedAt, input }: ScheduleWithLast) {
+  return {
+    id: name,
+    name: paused ? `${type}, paused` : type,
+    ...(rule.cron !== undefined && { pattern: rule.cron, tz: rule.timeZone ?? 'UTC' }),
+    ...(rule.everyMs !== undefined && { every: rule.everyMs }),
+    ...(rule.startsAt !== undefined && { startDate: Date.parse(rule.startsAt) }),
+    ...(rule.endsAt !== undefined && { endDate: Date.parse(rule.endsAt) }),
+    ...(nextAt && !paused && { next: nextAt.getTime() }),
+    ...(lastJobId && lastCreatedAt && { lastRun: lastCreatedAt.getTime(), lastRunJobId: lastJobId }),
+    template: { data: input },
   }
 }
 

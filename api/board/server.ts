@@ -7,12 +7,14 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { JobActions } from '../job-actions.ts'
 import { problemLog, problemOf } from '../plugins/errors.ts'
 import type { Problem } from '../problem.ts'
+import type { ScheduleActions } from '../schedule-actions.ts'
 import { RecordAdapter } from './adapter.ts'
 import { Overview } from './overview.ts'
 
 export interface BoardOptions {
   readonly sql: Sql
   readonly actions: JobActions
+  readonly schedules: ScheduleActions
   readonly catalogue: Catalogue
   /** Whose jobs are shown. */
   readonly tenant: string
@@ -32,6 +34,8 @@ const allowedChanges: ReadonlySet<string> = new Set([
   '/api/queues/:queueName/:jobId/retry',
   '/api/queues/:queueName/:jobId/promote',
   '/api/queues/:queueName/:jobId/clean',
+  '/api/queues/:queueName/job-schedulers/:schedulerId/remove',
+  '/api/queues/:queueName/job-schedulers/:schedulerId/run',
 ])
 
 /** @returns Bull Board on the record, to be registered below `basePath`. */
@@ -66,12 +70,13 @@ export function createBoard(options: BoardOptions, basePath: string): FastifyAda
   return server
 }
 
-function adapterMaker({ sql, actions, catalogue, tenant }: BoardOptions): (queue: string) => RecordAdapter {
+function adapterMaker({ sql, actions, schedules, catalogue, tenant }: BoardOptions): (queue: string) => RecordAdapter {
   const overview = new Overview(sql, tenant)
   return (queue) => {
     const types = catalogue.contracts.filter((contract) => contract.queue === queue).map((contract) => contract.type)
     const runs = types.length > 0 ? `Runs ${types.join(', ')}.` : 'No type of this installation uses it.'
-    return new RecordAdapter({ queue, description: `${runs} Counts stop at 10,000.`, tenant, sql, actions, overview })
+    const description = `${runs} Counts stop at 10,000.`
+    return new RecordAdapter({ queue, description, tenant, sql, actions, schedules, overview })
   }
 }
 

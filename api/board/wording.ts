@@ -20,6 +20,7 @@ const ourWords: Messages = {
       DELAYED: 'Scheduled, retrying',
       FAILED: 'Failed, cancelled',
     },
+    SCHEDULERS_LINK: 'Schedules ({{count}})',
     INFO: { TOTAL_JOBS: 'Total jobs (each count stops at 10,000)' },
     WORKERS: {
       TITLE: 'Worker processes',
@@ -46,6 +47,24 @@ const ourWords: Messages = {
         RETRY: 'Redrive this job? A new job with the same input is queued; this one stays as it is.',
         PROMOTE: 'Run this job now instead of at its time?',
       },
+    },
+  },
+  MENU: { SCHEDULERS: 'Schedules' },
+  SCHEDULERS: {
+    TITLE: 'Schedules',
+    EMPTY: 'There are no schedules. They are made by PUT /v1/schedules/{name}, or by a schedules file.',
+    TEMPLATE: 'Input',
+    COLUMNS: { SCHEDULER: 'Name and type', NEXT_RUN: 'Next occurrence', LAST_RUN: 'Last run accepted' },
+    ACTIONS: { REMOVE: 'Pause or resume', RUN: 'Run now' },
+    CONFIRM: {
+      REMOVE: 'Pause "{{id}}"? If it is paused it goes on with its next occurrence instead.',
+      RUN: 'Run the job of "{{id}}" now? Its next occurrence stays where it is.',
+    },
+    TOAST: {
+      REMOVE_PENDING: 'Pausing or resuming {{id}}',
+      REMOVE_DONE: '{{id}} is paused, or goes on if it was',
+      RUN_PENDING: 'Running {{id}}',
+      RUN_DONE: 'A job of {{id}} was made',
     },
   },
   CONFIRM: { CONFIRM_BTN: 'Yes', CANCEL_BTN: 'No' },

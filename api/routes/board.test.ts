@@ -12,9 +12,11 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { launchChromium } from '../../testing/chromium.ts'
 import { openRecord, type TestRecord } from '../../testing/record.ts'
+import { addSchedule } from '../../testing/schedules.ts'
 import { JobActions } from '../job-actions.ts'
 import { keyMatcher, registerAuth } from '../plugins/auth.ts'
 import { registerErrors } from '../plugins/errors.ts'
+import { ScheduleActions } from '../schedule-actions.ts'
 import { boardRoutes } from './board.ts'
 
 const adminKey = 'board-test-admin-key-of-32-characters'
@@ -41,7 +43,9 @@ beforeAll(async () => {
     for (const each of [method].flat()) routes.push({ method: each, url })
   })
   const actions = new JobActions({ db: record.db, carrier, intake, tickets, catalogue })
-  await app.register(boardRoutes, { sql: record.sql, actions, catalogue, isAdminKey: keyMatcher(adminKey) })
+  const { sql } = record
+  const schedules = new ScheduleActions({ sql, tickets, jobs: actions })
+  await app.register(boardRoutes, { sql, actions, schedules, catalogue, isAdminKey: keyMatcher(adminKey) })
   await app.ready()
 })
 afterAll(async () => {
@@ -192,9 +196,28 @@ describe('the buttons', () => {
     }
   })
 
+  it('run a schedule now, pause it, and let it go on', async () => {
+    await addSchedule(record.sql, { name: 'nightly', queue: 'default', rule: { cron: '0 3 * * *' } })
+    const shown = async () => {
+      const { schedulers } = (await get('/api/job-schedulers')).json<{ schedulers: Record<string, unknown>[] }>()
+      return schedulers.find(({ id }) => id === 'nightly')
+    }
+    expect(await shown()).toMatchObject({ queueName: 'default', name: 'echo', pattern: '0 3 * * *', tz: 'UTC' })
+    const press = async (button: string) => put(`/api/queues/default/job-schedulers/nightly/${button}`)
+    const { job } = (await press('run')).json<{ job: { id: string } }>()
+    expect(await record.job(job.id)).toMatchObject({ status: 'queued', metadata: { schedule: 'nightly' } })
+    expect(await shown()).toMatchObject({ lastRunJobId: job.id })
+    expect((await press('remove')).statusCode).toBe(204)
+    expect(await shown()).toMatchObject({ name: 'echo, paused' })
+    expect(await shown()).not.toHaveProperty('next')
+    await press('remove')
+    expect(await shown()).toMatchObject({ name: 'echo', next: expect.any(Number) })
+    expect((await put('/api/queues/default/job-schedulers/none/run')).statusCode).toBe(404)
+  })
+
   it('do nothing that has no safe meaning', async () => {
     const id = await failedJob()
-    const harmless = /\/(pause|resume|retry|promote|clean)$/
+    const harmless = /\/(pause|resume|retry|promote|clean|:schedulerId\/(remove|run))$/
     const changes = routes.filter(({ method, url }) => !['GET', 'HEAD'].includes(method) && !harmless.test(url))
     const forAll = ['/retry/failed', '/clean/failed', '/promote'].map((path) => ({
       method: 'PUT',
@@ -219,7 +242,8 @@ it('does not tell what went wrong inside', async () => {
   const sql = (() => {
     throw new Error('select secret from vault')
   }) as unknown as TestRecord['sql']
-  await broken.register(boardRoutes, { sql, actions: {} as JobActions, catalogue, isAdminKey: () => true })
+  const nothing = { actions: {} as JobActions, schedules: {} as ScheduleActions }
+  await broken.register(boardRoutes, { sql, ...nothing, catalogue, isAdminKey: () => true })
   const answer = await broken.inject({ url: `/board/api/queues/default/${newId()}` })
   expect(answer.statusCode).toBe(500)
   expect(answer.body).not.toMatch(/vault|at .*\.ts/)

@@ -9,10 +9,12 @@ import type { JobActions } from '../job-actions.ts'
 import { defaultTenant } from '../plugins/auth.ts'
 import { sendProblem } from '../plugins/errors.ts'
 import { Problem } from '../problem.ts'
+import type { ScheduleActions } from '../schedule-actions.ts'
 
 export interface BoardRoutesOptions {
   readonly sql: Database['sql']
   readonly actions: JobActions
+  readonly schedules: ScheduleActions
   readonly catalogue: Catalogue
   /** Whether this is a password that opens the board, in constant time. */
   readonly isAdminKey: (presented: string) => boolean
