@@ -9,14 +9,13 @@ import {
   pauseSchedule,
   readSchedule,
   resumeSchedule,
-  upsertSchedule,
   type ScheduleWithLast,
 } from '@jobyard/db/schedules'
 import { describeRecurrence } from '@jobyard/queues/recurrence/describe'
 import { previewRuns } from '@jobyard/queues/recurrence/preview'
 import { openRecurrence, RecurrenceError } from '@jobyard/queues/recurrence/recurrence'
 import { storedRule, type ScheduleDefinition } from '@jobyard/queues/schedules/definition'
-import { refuseWideJitter } from '@jobyard/queues/schedules/jitter'
+import { putSchedule } from '@jobyard/queues/schedules/put-schedule'
 import { nextFiring, openRule, ruleOf } from '@jobyard/queues/schedules/stored-rule'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import type { JobActions } from './job-actions.ts'
@@ -53,25 +52,9 @@ export class ScheduleActions {
     definition: ScheduleDefinition,
   ): Promise<{ schedule: ScheduleView; isNew: boolean }> {
     const { sql, jobs } = this.#options
-    const { jitterMs, missed, missedMax, overlap, paused } = definition
-    const job = jobs.prepare(tenant, definition)
-    const [known, now] = await Promise.all([readSchedule(sql, tenant, name), readClock(sql)])
-    if (!known && (await countSchedules(sql, tenant, { upTo: maxSchedules })) >= maxSchedules)
-      throw new Problem('conflict', `There are ${maxSchedules} schedules already. Delete one that is not needed.`)
-    const id = known?.id ?? newId()
-    const createdAt = known?.createdAt ?? new Date(now)
-    const timing = { id, createdAt, jitterMs, rule: storedRule(definition) }
-    const next = naming(() => {
-      const recurrence = openRule(timing)
-      refuseWideJitter(timing, recurrence, new Date(now))
-      const firing = nextFiring(timing, recurrence, new Date(now))
-      if (!known && !firing.nextAt)
-        throw new RecurrenceError('endsAt', 'leaves no occurrence: the schedule would never fire')
-      return firing
-    })
-    const { type, queue, input, priority, tags, metadata, maxAttempts, timeoutMs } = job
-    const terms = { type, queue, input, priority, tags, metadata, maxAttempts, timeoutMs, missed, missedMax, overlap }
-    const upserted = await upsertSchedule(sql, { ...timing, ...terms, tenant, name, source: 'api', paused, next })
+    const run = jobs.prepare(tenant, definition)
+    if ((await countSchedules(sql, tenant, { upTo: maxSchedules })) >= maxSchedules) await this.#refuseNew(tenant, name)
+    const upserted = await putSchedule(sql, { tenant, name, source: 'api', definition, run }).catch(rethrow)
     if (!upserted) throw ownedByFile(name)
     return { schedule: viewSchedule(await this.#read(tenant, name)), isNew: upserted.change === 'created' }
   }
@@ -128,11 +111,18 @@ export class ScheduleActions {
   async preview({ count, after, ...fields }: PreviewSubmission) {
     const from = after === undefined ? new Date(await readClock(this.#options.sql)) : new Date(after)
     const rule = ruleOf({ rule: storedRule(fields), createdAt: from })
-    return naming(() => {
+    try {
       openRecurrence(rule)
       const details = previewRuns(rule, from, count).map(({ at, ...others }) => ({ at: at.toISOString(), ...others }))
       return { description: describeRecurrence(rule), runs: details.map(({ at }) => at), details }
-    })
+    } catch (error) {
+      return rethrow(error)
+    }
+  }
+
+  async #refuseNew(tenant: string, name: string): Promise<void> {
+    if (await readSchedule(this.#options.sql, tenant, name)) return
+    throw new Problem('conflict', `There are ${maxSchedules} schedules already. Delete one that is not needed.`)
   }
 
   async #read(tenant: string, name: string): Promise<ScheduleWithLast> {
@@ -146,14 +136,10 @@ export class ScheduleActions {
 const clientNames: Partial<Record<string, string>> = { skipped: 'skippedTimes', repeated: 'repeatedTimes' }
 
 /** @throws Problem `cron-invalid` instead of RecurrenceError. */
-function naming<Result>(work: () => Result): Result {
-  try {
-    return work()
-  } catch (error) {
-    if (!(error instanceof RecurrenceError)) throw error
-    const path = clientNames[error.field] ?? error.field
-    throw new Problem('cron-invalid', `Mend ${path}: ${error.message}.`, { errors: [{ path, message: error.message }] })
-  }
+function rethrow(error: unknown): never {
+  if (!(error instanceof RecurrenceError)) throw error
+  const path = clientNames[error.field] ?? error.field
+  throw new Problem('cron-invalid', `Mend ${path}: ${error.message}.`, { errors: [{ path, message: error.message }] })
 }
 
 function ownedByFile(name: string): Problem {

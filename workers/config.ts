@@ -14,6 +14,7 @@ const variables = {
   RETENTION_EVENTS_MS: duration.default(7 * dayMs),
   OUTBOUND_ALLOW: z.string().default(''),
   OUTBOUND_PROXY: z.string().default(''),
+  JOBYARD_SCHEDULES: z.string().optional(),
   SMTP_URL: z
     .string()
     .regex(/^smtps?:\/\//, 'must look like smtp://user:password@host:587')

@@ -8,6 +8,7 @@ import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
 import { catalogue, type Catalogue } from '@jobyard/queues/catalogue'
 import { createLogger } from '@jobyard/queues/logger'
 import type { StopSignals } from '@jobyard/queues/process'
+import { applySchedules, readSchedulesFile } from '@jobyard/queues/schedules/schedules-file'
 import type { Logger } from 'pino'
 import { readConfig } from './config.ts'
 import type { Handler } from './define-handler.ts'
@@ -46,6 +47,8 @@ export async function work(signals: StopSignals, types: KnownTypes = { catalogue
   })
   await awaitDatabase(config.DATABASE_URL, log)
   if (duty !== 'suspects') await awaitCarrier(config, carrier, log) // suspects have no tickets
+  if (config.JOBYARD_SCHEDULES && duty !== 'suspects')
+    await applyFile(config.JOBYARD_SCHEDULES, config.DATABASE_URL, types.catalogue, log)
   const guardedFetch = createGuardedFetch({
     allow: parseAllowList(config.OUTBOUND_ALLOW),
     proxy: parseEgressProxy(config.OUTBOUND_PROXY),
@@ -74,6 +77,18 @@ export async function work(signals: StopSignals, types: KnownTypes = { catalogue
   signals.stopWith({ log, graceMs, stop: () => workers.stop(graceMs), hurry: () => workers.hurry() })
   startWatchdog()
   process.send?.({ working: true })
+}
+
+/** @throws Error that names the file and what is wrong with it; nothing of it was done then. */
+async function applyFile(path: string, databaseUrl: string, known: Catalogue, log: Logger): Promise<void> {
+  const wanted = await readSchedulesFile(path, known)
+  const db = connect(databaseUrl, { applicationName: 'jobyard-schedules', max: 1, maxTransactions: 1 })
+  try {
+    const changes = await applySchedules(db, wanted, { path })
+    log.info({ path, changes: changes.filter(({ change }) => change !== 'unchanged') }, 'The schedules file is applied')
+  } finally {
+    await db.close()
+  }
 }
 
 async function awaitCarrier(config: ReturnType<typeof readConfig>, carrier: Carrier, log: Logger): Promise<void> {

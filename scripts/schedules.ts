@@ -1,0 +1,35 @@
+import { parseArgs, styleText } from 'node:util'
+import { connect } from '@jobyard/db/connect'
+import { catalogue } from '@jobyard/queues/catalogue'
+import { readConfiguration, serverVariables } from '@jobyard/queues/configuration'
+import { runProcess } from '@jobyard/queues/process'
+import { applySchedules, readSchedulesFile, type FileChange } from '@jobyard/queues/schedules/schedules-file'
+import { z } from 'zod'
+
+const signs: Record<FileChange['change'], string> = {
+  created: styleText('green', '+'),
+  changed: styleText('yellow', '~'),
+  removed: styleText('red', '-'),
+  unchanged: ' ',
+}
+
+await runProcess(async () => {
+  const { values } = parseArgs({ options: { 'dry-run': { type: 'boolean', default: false } } })
+  const dryRun = values['dry-run']
+  const { DATABASE_URL, JOBYARD_SCHEDULES: path } = readConfiguration(
+    {
+      DATABASE_URL: serverVariables.DATABASE_URL,
+      JOBYARD_SCHEDULES: z.string('is not set: it names the schedules file'),
+    },
+    process.env,
+  )
+  const wanted = await readSchedulesFile(path, catalogue)
+  const db = connect(DATABASE_URL, { applicationName: 'jobyard-schedules', max: 1, maxTransactions: 1 })
+  try {
+    const changes = await applySchedules(db, wanted, { path, dryRun })
+    for (const { name, change } of changes) process.stdout.write(`${signs[change]} ${change.padEnd(9)}  ${name}\n`)
+    process.stdout.write(dryRun ? 'Nothing was done: a dry run.\n' : 'Done.\n')
+  } finally {
+    await db.close()
+  }
+})
