@@ -1,7 +1,7 @@
 import { newId } from '@jobyard/db/ids'
 import type { DueSchedule, Firing, NewOccurrence } from '@jobyard/db/occurrences'
 import type { Occurrence, Recurrence } from '../recurrence/recurrence.ts'
-import { dueAt, nextFiring } from './stored-rule.ts'
+import { dueAt, firingOf } from './stored-rule.ts'
 
 /** How late an occurrence may be and still be fired as if in time, in milliseconds; a later one was missed. */
 export const graceMs = 60_000
@@ -16,9 +16,13 @@ const mostInGrace = graceMs / 1_000 + 1
  */
 export function planFiring(schedule: DueSchedule, recurrence: Recurrence): Firing {
   const { nextAt, now } = schedule
+  const following = recurrence.next(nextAt)
+  const isAlone = !following || following.at > now
   const before = new Date(nextAt.getTime() - 1)
   const mostCaughtUp = { skip: 0, once: 1, all: schedule.missedMax }[schedule.missed]
-  const { occurrences, count } = recurrence.missed(before, now, mostCaughtUp + 1 + mostInGrace)
+  const { occurrences, count } = isAlone
+    ? { occurrences: [{ at: nextAt }], count: 1 }
+    : recurrence.missed(before, now, mostCaughtUp + 1 + mostInGrace)
   const due = occurrences.slice(0, occurrences.findLastIndex(({ at }) => dueAt(schedule, at) <= now) + 1)
   const isLate = ({ at }: Occurrence) => now.getTime() - dueAt(schedule, at).getTime() > graceMs
   const late = due.filter(isLate)
@@ -28,7 +32,7 @@ export function planFiring(schedule: DueSchedule, recurrence: Recurrence): Firin
   return {
     schedule,
     occurrences: [...recordMissed(nextAt, left, earlier), ...byOverlap(schedule, fired)],
-    next: nextFiring(schedule, recurrence, due.at(-1)?.at ?? before),
+    next: firingOf(schedule, isAlone ? following : recurrence.next(due.at(-1)?.at ?? before)),
     missed: late.length === 0 ? undefined : tellMissed(nextAt, late, { earlier, fired: late.length - left.length }),
   }
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { NextFiring, ScheduleRow } from '@jobyard/db/schedules'
-import { openRecurrence, type Recurrence, type RecurrenceRule } from '../recurrence/recurrence.ts'
+import { openRecurrence, type Occurrence, type Recurrence, type RecurrenceRule } from '../recurrence/recurrence.ts'
 
 /** What decides when a schedule fires. */
 export type Timing = Pick<ScheduleRow, 'id' | 'rule' | 'jitterMs' | 'createdAt'>
@@ -31,6 +31,10 @@ export function dueAt({ id, jitterMs }: Pick<Timing, 'id' | 'jitterMs'>, at: Dat
 
 /** @returns the first occurrence after a moment, and when it is to be fired. */
 export function nextFiring(timing: Timing, recurrence: Recurrence, after: Date): NextFiring {
-  const next = recurrence.next(after)
+  return firingOf(timing, recurrence.next(after))
+}
+
+/** @returns an occurrence as what comes next. */
+export function firingOf(timing: Pick<Timing, 'id' | 'jitterMs'>, next: Occurrence | undefined): NextFiring {
   return next ? { nextAt: next.at, dueAt: dueAt(timing, next.at) } : { nextAt: null, dueAt: null }
 }
