@@ -30,6 +30,8 @@ const told = Object.keys(planned).map((jobId) => ({
   type: jobId === 'doomed' ? 'job.failed' : 'job.completed',
 }))
 
+const tick = (ms: number) => ({ at: new Date(ms), outcome: 'fired', jobId: `tick ${ms}`, status: 'completed' })
+
 const agreeing: Evidence = {
   planned: Object.values(planned),
   submitted: { accepted: new Map(Object.entries(planned)), repeated: 1, repeatedWrongly: 0, tookMs: 1 },
@@ -61,6 +63,7 @@ const agreeing: Evidence = {
   ],
   thumbnails: new Map([['thumbnail', { width: 4, height: 3, format: 'webp' }]]),
   activity: [{ repository: 'a/b', counted: 1, completed: 1 }],
+  scheduled: [tick(0), tick(1_000)],
 }
 
 const changed = (id: string, more: Partial<RecordedJob>) =>
@@ -115,6 +118,10 @@ describe('a disagreement is named when', () => {
       { activity: [{ repository: 'a/b', counted: 2, completed: 1 }] },
       /a\/b differ: 1 and 2/,
     ],
+    ['a schedule has not fired', { scheduled: [] }, /the schedule of every second has not fired/],
+    ['an occurrence was left out', { scheduled: [tick(0), tick(2_000)] }, /00:02.000Z does not come a second after/],
+    ['an occurrence was fired twice', { scheduled: [tick(0), tick(0)] }, /more than one occurrence: tick 0/],
+    ['a job of a schedule failed', { scheduled: [{ ...tick(0), status: 'failed' }] }, /fired, its job is failed/],
     ['a repository was misread', { jobs: changed('github', { repository: 'a/c' }) }, /names a\/b, its output a\/c/],
   ])('%s', (_, more, line) => {
     expect(disagreements(more).join('\n')).toMatch(line)

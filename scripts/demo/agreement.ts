@@ -5,6 +5,7 @@ import type { DecodedThumbnail } from './pictures.ts'
 import type { PlannedJob } from './plan.ts'
 import type { ReceivedRequest } from './receiver.ts'
 import type { RecordedJob, RepositoryActivity, TerminalEvent } from './record.ts'
+import { everyMs, type ScheduledRun } from './schedule.ts'
 import { formatCount } from './table.ts'
 
 /** Everything that was seen of a run, from outside and in the record. */
@@ -23,6 +24,8 @@ export interface Evidence {
   readonly thumbnails: ReadonlyMap<string, DecodedThumbnail | string>
   /** What the repositories gained meanwhile. */
   readonly activity: readonly RepositoryActivity[]
+  /** What became of the occurrences of a schedule that was there meanwhile, in order. */
+  readonly scheduled: readonly ScheduledRun[]
 }
 
 /** One claim about a run, and each thing that speaks against it. */
@@ -44,6 +47,7 @@ export function compare(evidence: Evidence): Finding[] {
     compareMails(evidence),
     compareThumbnails(evidence),
     compareActivity(evidence),
+    compareSchedule(evidence),
   ]
 }
 
@@ -206,6 +210,23 @@ function compareActivity({ submitted: { accepted }, jobs, activity }: Evidence):
           ? []
           : [`github.event ${id}: its payload names ${wanted}, its output ${repository}`]
       }),
+    ],
+  }
+}
+
+function compareSchedule({ scheduled }: Evidence): Finding {
+  const ids = scheduled.flatMap(({ jobId }) => jobId ?? [])
+  return {
+    claim: `${scheduled.length} occurrences of a schedule of every second fired, each once and none left out`,
+    disagreements: [
+      ...(scheduled.length === 0 ? ['the schedule of every second has not fired'] : []),
+      ...scheduled
+        .filter(({ outcome, status }) => outcome !== 'fired' || status !== 'completed')
+        .map(({ at, outcome, status }) => `the occurrence of ${at.toISOString()} was ${outcome}, its job is ${status}`),
+      ...scheduled
+        .filter(({ at }, index) => index > 0 && at.getTime() - everyMs !== scheduled[index - 1]?.at.getTime())
+        .map(({ at }) => `the occurrence of ${at.toISOString()} does not come a second after the one before`),
+      ...list('a job of more than one occurrence', repeatedIn(ids)),
     ],
   }
 }

@@ -16,6 +16,7 @@ import {
   type RunRecord,
   type TerminalEvent,
 } from './record.ts'
+import { startSchedule, type DemoSchedule } from './schedule.ts'
 import type { WebhookReceiver } from './webhooks.ts'
 
 /** How often the record is asked how many jobs have ended, and how long they have for it, in milliseconds. */
@@ -54,14 +55,19 @@ export async function runJobs(options: RunOptions): Promise<RunResult> {
   const { client, webhookReceiver, onEvent } = options
   const endpoint = await createEndpoint(webhookReceiver.url, client)
   webhookReceiver.believe(endpoint.secret)
+  const schedule = await startSchedule(client)
   try {
-    return await runTold(options, await followEvents(client, onEvent))
+    return await runTold(options, await followEvents(client, onEvent), schedule)
   } finally {
-    await deleteEndpoint(endpoint, client)
+    await Promise.all([deleteEndpoint(endpoint, client), schedule.remove()])
   }
 }
 
-async function runTold(options: RunOptions, streamed: readonly StreamedEvent[]): Promise<RunResult> {
+async function runTold(
+  options: RunOptions,
+  streamed: readonly StreamedEvent[],
+  schedule: DemoSchedule,
+): Promise<RunResult> {
   const { plan, client, sql, receiver, mailbox, progress } = options
   const { webhooks, disbelieved } = options.webhookReceiver
   const record = await openRecord(sql, client.tag)
@@ -81,6 +87,7 @@ async function runTold(options: RunOptions, streamed: readonly StreamedEvent[]):
   const activity = growth(activityBefore, activityAfter)
   const thumbnails = await decodeThumbnails(submitted, clientOptions)
   const { requests } = receiver
+  const scheduled = await schedule.stop()
   const findings = compare({
     planned: plan,
     submitted,
@@ -93,6 +100,7 @@ async function runTold(options: RunOptions, streamed: readonly StreamedEvent[]):
     mails: mailbox.mails,
     thumbnails,
     activity,
+    scheduled,
   })
   return { jobs, submitted, activity, totalActivity: activityAfter, webhooks, streamed, findings }
 }
