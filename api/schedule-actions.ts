@@ -132,13 +132,10 @@ export class ScheduleActions {
   }
 }
 
-/** What clients call the fields that a rule calls otherwise. */
-const clientNames: Partial<Record<string, string>> = { skipped: 'skippedTimes', repeated: 'repeatedTimes' }
-
 /** @throws Problem `cron-invalid` instead of RecurrenceError. */
 function rethrow(error: unknown): never {
   if (!(error instanceof RecurrenceError)) throw error
-  const path = clientNames[error.field] ?? error.field
+  const path = error.field
   throw new Problem('cron-invalid', `Mend ${path}: ${error.message}.`, { errors: [{ path, message: error.message }] })
 }
 

@@ -14,7 +14,7 @@ const shownRuns = 5
 
 /** The schedule as clients see it. */
 export function viewSchedule(row: ScheduleRow & Partial<ScheduleWithLast>): ScheduleView {
-  const { skipped, repeated, timeZone = 'UTC', ...rule } = row.rule
+  const { timeZone = 'UTC', ...rule } = row.rule
   return {
     name: row.name,
     source: row.source,
@@ -24,8 +24,6 @@ export function viewSchedule(row: ScheduleRow & Partial<ScheduleWithLast>): Sche
     input: row.input,
     ...rule,
     timeZone,
-    ...(skipped && { skippedTimes: skipped }),
-    ...(repeated && { repeatedTimes: repeated }),
     jitterMs: row.jitterMs,
     missed: row.missed,
     missedMax: row.missedMax,

@@ -9,11 +9,11 @@ export const ruleFields = {
   cron: z.string().optional().describe('Five fields; six, of which the first is seconds, with `seconds`'),
   seconds: z.boolean().optional().describe('Whether `cron` has a field of seconds'),
   timeZone: z.string().optional().describe('IANA name of the zone whose clocks `cron` looks at; UTC when absent'),
-  skippedTimes: z
+  skipped: z
     .enum(['after', 'drop'])
     .optional()
     .describe('A time of day that clocks skip as summer begins: right after the gap (the default), or not at all'),
-  repeatedTimes: z
+  repeated: z
     .enum(['auto', 'once', 'twice'])
     .optional()
     .describe(
@@ -62,18 +62,8 @@ export const scheduleName = z
   )
 
 /** @returns the rule as it is stored: without what was not said. */
-export function storedRule({ skippedTimes, repeatedTimes, ...fields }: RuleFields): ScheduleTerms['rule'] {
-  const { cron, seconds, timeZone, everyMs, anchor, startsAt, endsAt } = fields
-  const rule = {
-    cron,
-    seconds,
-    timeZone,
-    skipped: skippedTimes,
-    repeated: repeatedTimes,
-    everyMs,
-    anchor,
-    startsAt,
-    endsAt,
-  }
+export function storedRule(fields: RuleFields): ScheduleTerms['rule'] {
+  const { cron, seconds, timeZone, skipped, repeated, everyMs, anchor, startsAt, endsAt } = fields
+  const rule = { cron, seconds, timeZone, skipped, repeated, everyMs, anchor, startsAt, endsAt }
   return JSON.parse(JSON.stringify(rule)) as ScheduleTerms['rule']
 }

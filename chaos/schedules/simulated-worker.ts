@@ -1,0 +1,45 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { connect, type Sql } from '@jobyard/db/connect'
+import { newId } from '@jobyard/db/ids'
+import type { Carrier } from '@jobyard/queues/carrier'
+import { TicketSender } from '@jobyard/queues/tickets'
+import { ScheduleTicker } from '@jobyard/workers/schedule-ticker'
+import { pino } from 'pino'
+
+/** A worker process, as far as schedules are concerned: connections of its own, and its ticker. */
+export interface SimulatedWorker {
+  /** Fires until nothing is due. @returns whether it came to that. */
+  work(): Promise<boolean>
+  /** Loses all connections in the middle of its work, as by a power cut. */
+  dieAtWork(admin: Sql, afterMs: number): Promise<void>
+  close(): Promise<void>
+}
+
+export function startSimulatedWorker(databaseUrl: string, openCarrier: () => Carrier): SimulatedWorker {
+  const name = `simulated ${newId()}`
+  const db = connect(databaseUrl, { applicationName: name, max: 2 })
+  const carrier = openCarrier()
+  const tickets = new TicketSender(carrier, { contracts: [], onLost: () => {} })
+  const ticker = new ScheduleTicker({ sql: db.sql, tickets, onEvent: () => {}, log: pino({ level: 'silent' }) })
+  const work = async () => {
+    try {
+      while ((await ticker.runOnce()) === true);
+      return true
+    } catch {
+      return false
+    }
+  }
+  const close = async () => {
+    await Promise.all([db.close(), carrier.close()])
+  }
+  return {
+    work,
+    close,
+    dieAtWork: async (admin, afterMs) => {
+      const working = work()
+      await delay(afterMs)
+      await admin`select pg_terminate_backend(pid) from pg_stat_activity where application_name = ${name}`
+      await Promise.all([working, close()])
+    },
+  }
+}
