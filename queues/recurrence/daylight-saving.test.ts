@@ -1,20 +1,6 @@
 import { expect, it } from 'vitest'
-import { previewRuns } from './preview.ts'
+import { firedOn } from './fired-on.ts'
 import type { RecurrenceRule } from './recurrence.ts'
-
-/** What fires on a day of the zone, as its clocks show it, with the distance from UTC and the remark. */
-function firedOn(day: string, rule: RecurrenceRule): string[] {
-  const fired: string[] = []
-  const endMs = Date.parse(day) + 2 * 86_400_000
-  for (let after = new Date(Date.parse(day) - 86_400_000); after.getTime() < endMs;) {
-    const [run] = previewRuns(rule, after, 1)
-    if (!run) break
-    const time = run.local.slice(11, run.local.indexOf('['))
-    if (run.local.startsWith(day)) fired.push(run.remark ? `${time} ${run.remark}` : time)
-    after = run.at
-  }
-  return fired
-}
 
 const berlin = { timeZone: 'Europe/Berlin' }
 const newYork = { timeZone: 'America/New_York' }
