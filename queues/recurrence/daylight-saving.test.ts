@@ -43,6 +43,12 @@ it.each<[string, string, RecurrenceRule, string[]]>([
     ['02:30:00+02:00', '02:30:00+01:00 repeated'],
   ],
   [
+    'fires twice also what comes once a year',
+    '2026-10-25',
+    { cron: '30 2 25 10 *', repeated: 'twice', ...berlin },
+    ['02:30:00+02:00', '02:30:00+01:00 repeated'],
+  ],
+  [
     'has all of the first pass before the second',
     '2026-10-25',
     { cron: '*/30 2 * * *', repeated: 'twice', ...berlin },

@@ -88,6 +88,15 @@ it('gives as many missed ones as are asked for, also more than it counts', () =>
   expect(everySecond.missed(new Date(0), new Date(1e9), 12_000).occurrences).toHaveLength(12_000)
 })
 
+it('has missed what fires once a year in the first pass of a repeated hour, seen from the second', () => {
+  const yearly = openRecurrence({ cron: '30 2 25 10 *', timeZone: 'Europe/Berlin' })
+  const secondPass = new Date('2026-10-25T01:10:00Z')
+  expect(yearly.missed(new Date('2026-10-24T00:00:00Z'), secondPass, 5)).toEqual({
+    occurrences: [{ at: new Date('2026-10-25T00:30:00Z') }],
+    count: 1,
+  })
+})
+
 it('has no next where each one would be in a gap', () => {
   const rule = { cron: '30 2 * 3 SUNL', timeZone: 'Europe/Berlin', skipped: 'drop' } as const
   expect(openRecurrence(rule).next(new Date('2026-01-01T00:00:00Z'))).toBeUndefined()
