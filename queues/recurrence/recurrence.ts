@@ -12,7 +12,7 @@ const minEveryMs = 1_000
 const maxEveryMs = 366 * 86_400_000
 
 /**
- * Takes a fraction of a millisecond, whatever the rule, except that the first rule of a zone takes one or two.
+ * Takes less than a tenth of a millisecond; the first rule of a zone, and one that never fires, some milliseconds.
  *
  * @throws RecurrenceError if the rule cannot be.
  */
