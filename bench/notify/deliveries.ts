@@ -9,12 +9,15 @@ import { expectProc } from '../growth/processes.ts'
 import { expectCount } from '../process/contestant.ts'
 import { measureInTurns, type Named } from '../rounds.ts'
 import { restServers, wipeServers, withPostgres } from '../servers.ts'
+import { sum } from '../statistics.ts'
 import type { Arrivals } from './arrivals.ts'
 import { startReceiver, type Receipts } from './receiver.ts'
 
 interface State extends Named {
   readonly carrier: CarrierKind
   readonly endpoints: number
+  /** Events that each of them is sent. */
+  readonly events: number
 }
 
 interface Figures {
@@ -24,11 +27,13 @@ interface Figures {
   /** Per delivery. */
   readonly statements: number
   readonly redisCommands: number
+  /** Bytes of write-ahead log, and of the request. */
+  readonly logBytes: number
+  readonly requestBytes: number
   readonly microseconds: Readonly<Record<'worker' | 'Postgres' | 'Redis' | 'receiver', number>>
 }
 
-const wholeEvents = 20_000
-const quickEvents = 1_000
+const quickShare = 20
 /** Share of the deliveries that come before the clock runs. */
 const warmUpShare = 0.1
 const timeoutMs = 900_000
@@ -36,19 +41,20 @@ const timeoutMs = 900_000
 const restMs = 500
 
 const states: readonly State[] = carriers.flatMap(({ kind, label }) => [
-  { name: `one endpoint, ${label}`, note: 'defaults', carrier: kind, endpoints: 1 },
-  { name: `ten endpoints, ${label}`, note: 'each wants all events', carrier: kind, endpoints: 10 },
+  { name: `one endpoint, ${label}`, note: '20,000 events', carrier: kind, endpoints: 1, events: 20_000 },
+  { name: `ten endpoints, ${label}`, note: '5,000 events, to each', carrier: kind, endpoints: 10, events: 5_000 },
 ])
 
 /** How fast a backlog of events is delivered. */
 export const deliveries: Part = async (bench) => {
   expectProc()
-  const events = bench.quick ? quickEvents : wholeEvents
-  const found = await measureInTurns(bench, states, (state) => measure(bench, events, state))
+  const share = bench.quick ? quickShare : 1
+  const scaled = states.map((state) => ({ ...state, events: state.events / share }))
+  const found = await measureInTurns(bench, scaled, (state) => measure(bench, state))
   return [
     {
       title: 'Delivering a backlog of events',
-      method: method(events),
+      method,
       unit: 'deliveries/s',
       better: 'higher',
       rows: [...found].map(([state, rounds]) => toRow(state, rounds)),
@@ -57,7 +63,7 @@ export const deliveries: Part = async (bench) => {
   ]
 }
 
-async function measure({ servers, quick }: Bench, events: number, { carrier, endpoints }: State): Promise<Figures> {
+async function measure({ servers, quick }: Bench, { carrier, endpoints, events }: State): Promise<Figures> {
   const place = { databaseUrl: await wipeServers(servers), redisUrl: servers.redisUrl }
   await endJobs(place, carrier, events)
   await countStatementsOf(place.databaseUrl)
@@ -70,7 +76,9 @@ async function measure({ servers, quick }: Bench, events: number, { carrier, end
     const total = events * endpoints
     const before = await receiver.wait(total * warmUpShare, timeoutMs)
     const watched = { servers, databaseUrl: place.databaseUrl, pids: { worker: worker.pid, receiver: receiver.pid } }
+    const logBefore = await readLogBytes(place)
     const used = await watch(watched, () => receiver.wait(total, timeoutMs))
+    const logBytes = (await readLogBytes(place)) - logBefore
     const allAfter = (performance.now() - startedAt) / 1_000
     const receipts = await receiver.take(total, 0)
     await checkCompleteness(place, receipts, endpoints)
@@ -81,6 +89,8 @@ async function measure({ servers, quick }: Bench, events: number, { carrier, end
       allAfter,
       statements: each(used.statements),
       redisCommands: each(used.redisCommands),
+      logBytes: each(logBytes),
+      requestBytes: receipts.bytes / sum(receipts.requests),
       microseconds: {
         worker: microseconds(used.cpu.worker),
         Postgres: microseconds(used.postgresCpu),
@@ -91,6 +101,15 @@ async function measure({ servers, quick }: Bench, events: number, { carrier, end
   } finally {
     await Promise.all([worker.stop(), receiver.stop()])
   }
+}
+
+/** @returns bytes of write-ahead log that the server has written so far. */
+async function readLogBytes({ databaseUrl }: Place): Promise<number> {
+  const [row] = await withPostgres(
+    databaseUrl,
+    (sql) => sql<{ bytes: number }[]>`select (pg_current_wal_insert_lsn() - '0/0')::float8 as bytes`,
+  )
+  return row?.bytes ?? 0
 }
 
 /** Has so many jobs end that nobody is told of. */
@@ -130,6 +149,8 @@ function toRow({ name, note, carrier }: State, rounds: readonly Figures[]): Row 
       'CPU µs: worker': column(({ microseconds }) => microseconds.worker),
       Postgres: column(({ microseconds }) => microseconds.Postgres),
       receiver: column(({ microseconds }) => microseconds.receiver),
+      'WAL bytes': column(({ logBytes }) => logBytes),
+      'bytes sent': column(({ requestBytes }) => requestBytes),
       ...(carrier === 'redis' && {
         Redis: column(({ microseconds }) => microseconds.Redis),
         'commands of Redis': column(({ redisCommands }) => redisCommands),
@@ -138,10 +159,8 @@ function toRow({ name, note, carrier }: State, rounds: readonly Figures[]): Row 
   }
 }
 
-function method(events: number): string {
-  return `\
-${events.toLocaleString('en-US')} jobs have ended. Then endpoints are there that want all of these events, and one worker process starts as in production,
+const method = `\
+Jobs have ended. Then endpoints are there that want all of these events, and one worker process starts as in production,
 with the defaults; the receiver is a process of its own on the same cores. The clock runs from the arrival of the first tenth of the deliveries to that of the last one; "all after" also counts
-the start of the process and the first tenth. Statements, commands of Redis and CPU time are those of one delivery, between the same moments. Every event came to
+the start of the process and the first tenth. Statements, commands of Redis, CPU time and write-ahead log are those of one delivery, between the same moments; bytes sent are its whole request. Every event came to
 every endpoint; of each endpoint one request in a hundred is checked by the library of Standard Webhooks.`
-}

@@ -10,6 +10,7 @@ import { expectCount, type Target } from '../process/contestant.ts'
 import type { JobyardOptions } from '../process/jobyard.ts'
 import { measureInTurns, type Named } from '../rounds.ts'
 import { restServers, wipeServers, withPostgres } from '../servers.ts'
+import { sum } from '../statistics.ts'
 import type { EndpointsRequest } from './endpoints-process.ts'
 import { startReceiver, type Receiver } from './receiver.ts'
 
@@ -107,7 +108,7 @@ async function checkDeliveries(databaseUrl: string, receiver: Receiver, { endpoi
   expectCount('Endpoints that were sent something', reached, held ? 0 : wanted)
   if (held) expectCount('Endpoints whose deliveries wait', row?.behind, wanted)
   if (!held && checked < wanted) throw new Error(`Only ${checked} signatures were checked`)
-  return requests.reduce((sum, count) => sum + count, 0)
+  return sum(requests)
 }
 
 function toRow({ name, note }: State, rounds: readonly Figures[]): Row {

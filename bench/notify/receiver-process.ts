@@ -17,6 +17,7 @@ const { endpoints } = await beService<ReceiverTask>()
 const arrivals = new ArrivalLog()
 let webhooks: readonly Webhook[] = []
 let requests = Array.from({ length: endpoints }, () => 0)
+let bytes = 0
 let checked = 0
 const complaints: string[] = []
 
@@ -43,8 +44,9 @@ async function answer(question: ReceiverQuestion): Promise<unknown> {
   }
   const count = await arrivals.wait(question.deliveries, question.timeoutMs)
   if (question.kind === 'wait') return count
-  const receipts: Receipts = { requests, checked, complaints, arrivals: arrivals.take() }
+  const receipts: Receipts = { requests, bytes, checked, complaints, arrivals: arrivals.take() }
   requests = requests.map(() => 0)
+  bytes = 0
   return receipts
 }
 
@@ -60,6 +62,7 @@ const servers = Array.from({ length: endpoints }, (_, endpoint) =>
     request.on('data', (chunk: Buffer) => body.push(chunk))
     request.on('end', () => {
       response.writeHead(200).end()
+      bytes += request.socket.bytesRead // a delivery has a connection of its own
       note(endpoint, request.headers, body)
     })
   }),

@@ -25,6 +25,8 @@ export type ReceiverQuestion =
 export interface Receipts {
   /** To each endpoint; an event may come twice. */
   readonly requests: readonly number[]
+  /** Of all requests, heads included. */
+  readonly bytes: number
   /** Requests that were a sample: by the library of Standard Webhooks, and whether the body is that event. */
   readonly checked: number
   /** What was wrong with them. */
