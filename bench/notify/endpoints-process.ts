@@ -10,7 +10,17 @@ export interface EndpointsRequest {
   readonly target: Target
 }
 
-answerParent(async ({ phase, options, target }: EndpointsRequest) => {
+/** What came of the jobs that were done. */
+export interface WorkDone {
+  readonly perSecond: number
+  /** CPU time of the worker process from its start to its end, in seconds. */
+  readonly cpu: number
+}
+
+answerParent<EndpointsRequest, WorkDone | void>(async ({ phase, options, target }) => {
   const system = jobyard(options)
-  return phase === 'load' ? system.load(target) : work(system, target)
+  if (phase === 'load') return system.load(target)
+  const perSecond = await work(system, target)
+  const { user, system: kernel } = process.cpuUsage()
+  return { perSecond, cpu: (user + kernel) / 1e6 }
 })

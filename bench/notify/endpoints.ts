@@ -5,13 +5,15 @@ import type { CarrierKind } from '../accept/contestants.ts'
 import type { Bench, Part, Row } from '../bench.ts'
 import { runChild } from '../child.ts'
 import { carriers } from '../growth/carriers.ts'
+import { expectProc, readCpu, readCpuOfFamily } from '../growth/processes.ts'
+import { readInfo } from '../growth/redis-info.ts'
 import { methodOn } from '../growth/state.ts'
 import { expectCount, type Target } from '../process/contestant.ts'
 import type { JobyardOptions } from '../process/jobyard.ts'
 import { measureInTurns, type Named } from '../rounds.ts'
-import { restServers, wipeServers, withPostgres } from '../servers.ts'
+import { restServers, wipeServers, withPostgres, withRedis } from '../servers.ts'
 import { sum } from '../statistics.ts'
-import type { EndpointsRequest } from './endpoints-process.ts'
+import type { EndpointsRequest, WorkDone } from './endpoints-process.ts'
 import { startReceiver, type Receiver } from './receiver.ts'
 
 /** Who wants to be told of the jobs. */
@@ -23,6 +25,8 @@ interface State extends Named {
 
 interface Figures {
   readonly perSecond: number
+  /** CPU time of a job, in microseconds. */
+  readonly cpu: Readonly<Record<'worker' | 'Postgres' | 'Redis' | 'receiver', number>>
   /** Requests that the receiver got while the worker ran. */
   readonly requests: number
 }
@@ -50,6 +54,7 @@ const states: readonly State[] = [
 
 /** What endpoints cost the jobs that they are told of. */
 export const endpoints: Part = async (bench) => {
+  expectProc()
   const sections = []
   for (const { kind, label } of carriers) {
     const found = await measureInTurns(bench, states, (state) => measure(bench, kind, state))
@@ -58,7 +63,7 @@ export const endpoints: Part = async (bench) => {
       method: methodOn(kind, method),
       unit: 'jobs/s',
       better: 'higher' as const,
-      rows: [...found].map(([state, rounds]) => toRow(state, rounds)),
+      rows: [...found].map(([state, rounds]) => toRow(state, kind, rounds)),
       baseline: states[0]?.name ?? '',
     })
   }
@@ -71,16 +76,38 @@ async function measure({ servers, quick }: Bench, carrier: CarrierKind, state: S
     const place = { databaseUrl: await wipeServers(servers), redisUrl: servers.redisUrl }
     const target: Target = { ...place, jobs: wholeJobs[carrier] / (quick ? quickShare : 1), firstId: newId() }
     const options: JobyardOptions = { carrier, concurrency: concurrency[carrier], deliversTo: receiver.allow }
-    const run = (phase: EndpointsRequest['phase']) =>
-      runChild<number>(program, { phase, options, target } satisfies EndpointsRequest, phaseTimeoutMs)
-    await run('load')
+    const run = <Answer>(phase: EndpointsRequest['phase']) =>
+      runChild<Answer>(program, { phase, options, target } satisfies EndpointsRequest, phaseTimeoutMs)
+    await run<void>('load')
     await receiver.addEndpoints(place.databaseUrl)
     if (state.held) await holdDeliveries(place.databaseUrl)
     await restServers(place.databaseUrl, quick ? 0 : restMs)
-    const perSecond = await run('work')
-    return { perSecond, requests: await checkDeliveries(place.databaseUrl, receiver, state) }
+    const before = await readServersCpu(servers, receiver)
+    const { perSecond, cpu: worker } = await run<WorkDone>('work')
+    const after = await readServersCpu(servers, receiver)
+    const ofJob = (seconds: number) => (seconds * 1e6) / target.jobs
+    return {
+      perSecond,
+      cpu: {
+        worker: ofJob(worker),
+        Postgres: ofJob(after.postgres - before.postgres),
+        Redis: ofJob(after.redis - before.redis),
+        receiver: ofJob(after.receiver - before.receiver),
+      },
+      requests: await checkDeliveries(place.databaseUrl, receiver, state),
+    }
   } finally {
     await receiver.stop()
+  }
+}
+
+/** @returns CPU seconds that each has used so far. */
+async function readServersCpu({ postmasterPid, redisUrl }: Bench['servers'], receiver: Receiver) {
+  const redisPid = await withRedis(redisUrl, (redis) => readInfo(redis, 'server', 'process_id'))
+  return {
+    postgres: await readCpuOfFamily(postmasterPid),
+    redis: await readCpu(redisPid),
+    receiver: await readCpu(receiver.pid),
   }
 }
 
@@ -111,12 +138,19 @@ async function checkDeliveries(databaseUrl: string, receiver: Receiver, { endpoi
   return sum(requests)
 }
 
-function toRow({ name, note }: State, rounds: readonly Figures[]): Row {
+function toRow({ name, note }: State, carrier: CarrierKind, rounds: readonly Figures[]): Row {
   return {
     contestant: name,
     note,
     values: rounds.map(({ perSecond }) => perSecond),
-    further: { 'requests meanwhile': rounds.map(({ requests }) => requests) },
+    further: {
+      'CPU µs of a job': rounds.map(({ cpu }) => sum(Object.values(cpu))),
+      worker: rounds.map(({ cpu }) => cpu.worker),
+      Postgres: rounds.map(({ cpu }) => cpu.Postgres),
+      ...(carrier === 'redis' && { Redis: rounds.map(({ cpu }) => cpu.Redis) }),
+      receiver: rounds.map(({ cpu }) => cpu.receiver),
+      'requests meanwhile': rounds.map(({ requests }) => requests),
+    },
   }
 }
 
@@ -124,5 +158,5 @@ const method = `\
 The no-op jobs of [RESULTS.md](RESULTS.md), done by one worker process that also gives events their places, makes deliveries and sends
 them. Endpoints want every event, and have the defaults. The receiver is a process of its own on this machine, with precedence where the system allows it, and answers 200 at
 once. The clock runs as there, from the end of the first tenth until the last job is recorded; deliveries that are left then are not waited for: an endpoint falls behind such a
-load, and catches up afterwards at the rate that is measured below. Checked is, besides the jobs, that each endpoint was sent something, one request in a
+load, and catches up afterwards at the rate that is measured below. CPU time is that of all processes but the benchmark's own, from the start of the worker process to its end, by the number of jobs: it is steadier than the rate where the machine has other work. Checked is, besides the jobs, that each endpoint was sent something, one request in a
 hundred for its signature, and that nothing was sent where deliveries are paused.`
