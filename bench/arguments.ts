@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 export const reports = {
   results: { parts: ['process', 'batched', 'accept', 'latency'], rounds: 5 },
   growth: { parts: ['finished', 'waiting', 'idle'], rounds: 3 },
+  notify: { parts: ['endpoints', 'deliveries', 'arrival', 'streams'], rounds: 3 },
 } as const
 /** Name of the files that a report is written to. */
 export type ReportName = keyof typeof reports
@@ -20,27 +21,33 @@ export interface BenchArguments {
   readonly out: string | undefined
 }
 
+/** Reports that are asked for by their name, and whose parts run by themselves. */
+const special = ['growth', 'notify'] as const
 const quickRounds = 1
 const maxRounds = 100
 
 /**
- * Reads the command line: names of parts, `growth` for all of its parts, `--quick`, `--rounds n`, `--out folder`. Without a name
- * the parts of `results` run. Written to `home` unless told otherwise are: the results of a whole run (all their parts, at least the
- * default rounds), and any part of growth; quick ones never.
+ * Reads the command line: names of parts, `growth` or `notify` for all of its parts, `--quick`, `--rounds n`, `--out folder`. Without a
+ * name the parts of `results` run. Written to `home` unless told otherwise are: the results of a whole run (all their parts, at least
+ * the default rounds), and any part of growth and notify; quick ones never.
  *
  * @throws Error with one line that says what is wrong.
  */
 export function parseArguments(words: readonly string[], home: string): BenchArguments {
   const { values, positionals } = split(words)
-  const named = positionals.flatMap((name) => (name === 'growth' ? reports.growth.parts : name))
-  const report = named.some(isIn('growth')) ? 'growth' : 'results'
+  const named = positionals.flatMap((name): readonly string[] => {
+    const whole = special.find((each) => each === name)
+    return whole ? reports[whole].parts : [name]
+  })
+  const report = special.find((each) => named.some(isIn(each))) ?? 'results'
   for (const name of named) checkName(name, report)
-  const { parts: all, rounds: defaultRounds } = reports[report]
+  const { rounds: defaultRounds } = reports[report]
+  const all: readonly PartName[] = reports[report].parts
   const parts = all.filter((part) => named.length === 0 || named.includes(part))
   const quick = values.quick
   const rounds = values.rounds === undefined ? undefined : parseRounds(values.rounds)
   const whole = parts.length === all.length && (rounds ?? defaultRounds) >= defaultRounds
-  const kept = !quick && (whole || report === 'growth')
+  const kept = !quick && (whole || report !== 'results')
   return {
     report,
     parts,
@@ -59,7 +66,7 @@ function split(words: readonly string[]) {
     })
   } catch (error) {
     const [problem] = String((error as Error).message).split('. ')
-    const names = [...reports.results.parts, 'growth', ...reports.growth.parts]
+    const names = [...reports.results.parts, ...special.flatMap((name) => [name, ...reports[name].parts])]
     throw new Error(`${problem}. Usage: npm run bench [-- ${names.join('|')} …] [--quick] [--rounds n] [--out folder]`)
   }
 }
@@ -70,9 +77,12 @@ function isIn(report: ReportName) {
 
 function checkName(name: string, report: ReportName): void {
   if (isIn(report)(name)) return
-  if (isIn('results')(name)) throw new Error(`The parts of growth run by themselves, without ${name}.`)
-  const [results, growth] = [reports.results.parts.join(', '), reports.growth.parts.join(', ')]
-  throw new Error(`There is no part "${name}"; there are ${results}; and of growth ${growth}.`)
+  if (Object.values(reports).some(({ parts }) => parts.some((part) => part === name)))
+    throw new Error(`The parts of ${report} run by themselves, without ${name}.`)
+  const ofSpecial = special.map((each) => `of ${each} ${reports[each].parts.join(', ')}`)
+  throw new Error(
+    `There is no part "${name}"; there are ${[reports.results.parts.join(', '), ...ofSpecial].join('; ')}.`,
+  )
 }
 
 function parseRounds(text: string): number {

@@ -19,7 +19,14 @@ const parts: Record<PartName, () => Promise<Part>> = {
   finished: async () => (await import('./growth/finished.ts')).finished,
   waiting: async () => (await import('./growth/waiting.ts')).waiting,
   idle: async () => (await import('./growth/idle.ts')).idle,
+  endpoints: async () => (await import('./notify/endpoints.ts')).endpoints,
+  deliveries: async () => (await import('./notify/deliveries.ts')).deliveries,
+  arrival: async () => (await import('./notify/arrival.ts')).arrival,
+  streams: async () => (await import('./notify/streams.ts')).streams,
 }
+
+/** Parts that count statements. */
+const counting: readonly PartName[] = ['idle', 'deliveries', 'streams']
 
 async function main(): Promise<void> {
   const { out, report, ...options } = parseArguments(process.argv.slice(2), home)
@@ -27,7 +34,7 @@ async function main(): Promise<void> {
   const progress = new Progress()
   const commit = await readCommit()
   progress.show('starting Postgres and Redis')
-  const servers = await startServers({ countStatements: options.parts.includes('idle') })
+  const servers = await startServers({ countStatements: options.parts.some((part) => counting.includes(part)) })
   const machine = await readMachine(servers)
   const sections: PartSection[] = []
   for (const name of options.parts) {

@@ -28,6 +28,10 @@ export function medianRatio(values: readonly number[], baseline: readonly number
   return median(values.map((value, round) => value / (baseline[round] ?? Number.NaN)))
 }
 
+export function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0)
+}
+
 /** @returns the items in the same order, beginning with another one for each turn. */
 export function rotate<Item>(items: readonly Item[], turn: number): Item[] {
   const start = turn % Math.max(items.length, 1)

@@ -69,6 +69,8 @@ export class FetchNetworkError extends Error {
 }
 
 const timeUp = new Error('The time is up')
+/** What connections are ended with. Made once: undici would make one for each, with its stack. */
+const exchangeOver = new Error('The exchange is over')
 
 /**
  * Makes the function through which every URL of a stranger is requested.
@@ -136,7 +138,7 @@ async function requestOnce(
     })
     return responseOf(response, await readBody(response.body, request.maxBodyBytes ?? options.maxBodyBytes))
   } finally {
-    void client.destroy()
+    void client.destroy(exchangeOver)
   }
 }
 

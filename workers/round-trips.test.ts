@@ -1,6 +1,8 @@
 import { Redis } from 'ioredis'
 import { expect, it } from 'vitest'
+import { addEndpoint } from '../testing/endpoints.ts'
 import { startPlatform, type Platform } from '../testing/platform.ts'
+import { startReceiver } from '../testing/receiver.ts'
 
 const jobs = 1_000
 
@@ -51,3 +53,33 @@ it('A thousand jobs that arrive together cost few statements and few commands of
     await platform.stop()
   }
 })
+
+it(
+  'No statement is sent for each delivery alone but its claim and its settlement, and few commands of Redis',
+  { timeout: 60_000 },
+  async () => {
+    const receiver = await startReceiver()
+    const platform = await startPlatform('redis', { workers: 0, outboundAllow: receiver.host })
+    const { db, redis } = platform
+    try {
+      const batch = Array.from({ length: jobs }, (_, value) => ({ type: 'echo', input: { value } }))
+      await platform.call('POST', '/v1/jobs/batch', { jobs: batch })
+      const first = await platform.startWorkers({ concurrency: 500 })
+      await allEnded(platform)
+      await first.stop(5_000)
+      await addEndpoint(db.sql, { url: receiver.url, maxInFlight: 50 })
+      await db.sql`update endpoints set cursor = 0`
+      await db.sql`create extension pg_stat_statements`
+      const before = { statements: await statementsOf(platform), commands: await commandsOf(redis!.url) }
+      await platform.startWorkers()
+      await expect.poll(() => receiver.received.length, { timeout: 30_000 }).toBe(jobs)
+      const statements = await statementsOf(platform)
+      expect(await commandsOf(redis!.url)).toBeLessThan(before.commands + 4 * jobs)
+      expect(sum(statements)).toBeLessThan(sum(before.statements) + 2 * jobs)
+      const often = statements.filter(({ calls }) => calls > jobs / 2)
+      expect(often.filter(({ query }) => !/^with (me|changed) as /.test(query))).toEqual([])
+    } finally {
+      await platform.stop()
+    }
+  },
+)

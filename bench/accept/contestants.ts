@@ -9,9 +9,12 @@ export type HttpService = Service<{ readonly listening: string }>
 
 export type CarrierKind = 'redis' | 'postgres'
 
-const adminKey = 'the-key-of-the-benchmark-of-36-chars'
+export const adminKey = 'the-key-of-the-benchmark-of-36-chars'
+/** `JOBYARD_SECRET` of every process of ours. */
+export const installationSecret = 'the-secret-of-the-benchmark-of-40-letters'
 const producer = new URL('producer.ts', import.meta.url)
 const api = new URL('../../api/main.ts', import.meta.url)
+const workers = new URL('../../workers/main.ts', import.meta.url)
 
 /** Headers of every request to every contestant; only ours looks at the key. */
 export const headers = { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' }
@@ -24,11 +27,27 @@ export async function startJobyardApi(place: Place, carrier: CarrierKind): Promi
     DATABASE_URL: place.databaseUrl,
     ...(redisUrl && { REDIS_URL: redisUrl }),
     JOBYARD_ADMIN_KEY: adminKey,
-    JOBYARD_SECRET: adminKey,
+    JOBYARD_SECRET: installationSecret,
     PORT: '0',
     LOG_LEVEL: 'warn',
   }
   return startService(api, { env })
+}
+
+/** Starts the workers as they are run in production, with every queue. @param more variables of the environment. */
+export function startProductionWorkers(
+  { databaseUrl, redisUrl }: Place,
+  carrier: CarrierKind,
+  more: Readonly<Record<string, string>> = {},
+): Promise<Service<unknown>> {
+  const env = {
+    DATABASE_URL: databaseUrl,
+    ...(carrier === 'redis' && { REDIS_URL: redisUrl }),
+    JOBYARD_SECRET: installationSecret,
+    LOG_LEVEL: 'warn',
+    ...more,
+  }
+  return startService(workers, { env })
 }
 
 /** Starts a service around a rival's queue, or around nothing. */

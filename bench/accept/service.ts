@@ -18,7 +18,7 @@ export interface ServiceOptions {
 }
 
 /**
- * Starts a program in a process of its own. What it prints goes to our standard error.
+ * Starts a program in a process of its own, which ends with this one. What it prints goes to our standard error.
  *
  * @throws Error when it ends before it says that it works.
  */
@@ -32,7 +32,9 @@ export async function startService<Report>(file: URL, { task, env }: ServiceOpti
   const died = once(child, 'exit').then(([code]): never => {
     throw new Error(`${file.pathname.split('/').slice(-2).join('/')} ended with ${code}`)
   })
-  died.catch(() => {})
+  const kill = () => child.kill('SIGKILL')
+  process.once('exit', kill)
+  died.catch(() => process.off('exit', kill))
   const nextMessage = async () => ((await Promise.race([once(child, 'message'), died])) as [unknown])[0]
   if (task) child.send(task)
   return {

@@ -6,23 +6,23 @@ import { readCpu, readCpuOfFamily } from './processes.ts'
 import { readInfo } from './redis-info.ts'
 
 /** Whose work is counted. */
-export interface Watched {
+export interface Watched<Name extends string> {
   readonly servers: Servers
   /** postgres://… of the database whose statements count; {@link countStatementsOf} was called for it. */
   readonly databaseUrl: string
-  readonly pids: { readonly api: number; readonly worker: number }
+  /** Our processes whose CPU time counts. */
+  readonly pids: Readonly<Record<Name, number>>
 }
 
 /** What was used since some moment: counts, and CPU time in seconds. */
-export interface Consumption {
+export interface Consumption<Name extends string> {
   /** Statements that clients sent to the database. */
   readonly statements: number
   /** Commands of Redis, those of its scripts included. */
   readonly redisCommands: number
   readonly postgresCpu: number
   readonly redisCpu: number
-  readonly apiCpu: number
-  readonly workerCpu: number
+  readonly cpu: Readonly<Record<Name, number>>
 }
 
 /** Has the statements counted of all connections that are made to the database from now on. */
@@ -40,7 +40,10 @@ export async function countStatementsOf(databaseUrl: string): Promise<void> {
  * @param wait takes the time that is looked at.
  * @returns what was used meanwhile, and how long that took in milliseconds. What the looking needs is not in the counts.
  */
-export function watch(watched: Watched, wait: () => Promise<unknown>): Promise<Consumption & { ms: number }> {
+export function watch<Name extends string>(
+  watched: Watched<Name>,
+  wait: () => Promise<unknown>,
+): Promise<Consumption<Name> & { ms: number }> {
   const { postgresUrl, redisUrl } = watched.servers
   return withPostgres(postgresUrl, (sql) =>
     withRedis(redisUrl, async (redis) => {
@@ -59,7 +62,11 @@ export function watch(watched: Watched, wait: () => Promise<unknown>): Promise<C
 /** Each reading is one. */
 const ownRedisCommands = 1
 
-async function read({ servers, databaseUrl, pids }: Watched, sql: Sql, redis: Redis): Promise<Consumption> {
+async function read<Name extends string>(
+  { servers, databaseUrl, pids }: Watched<Name>,
+  sql: Sql,
+  redis: Redis,
+): Promise<Consumption<Name>> {
   const [row] = await sql<{ statements: number }[]>`
     select coalesce(sum(calls), 0)::float8 as statements from pg_stat_statements(false) s
     join pg_database d on d.oid = s.dbid where d.datname = ${databaseOf(databaseUrl)}`
@@ -68,20 +75,33 @@ async function read({ servers, databaseUrl, pids }: Watched, sql: Sql, redis: Re
     redisCommands: await readInfo(redis, 'stats', 'total_commands_processed'),
     postgresCpu: await readCpuOfFamily(servers.postmasterPid),
     redisCpu: await readCpu(await readInfo(redis, 'server', 'process_id')),
-    apiCpu: await readCpu(pids.api),
-    workerCpu: await readCpu(pids.worker),
+    cpu: await mapValues(pids, readCpu),
   }
 }
 
-function subtract(after: Consumption, before: Consumption): Consumption {
+function subtract<Name extends string>(after: Consumption<Name>, before: Consumption<Name>): Consumption<Name> {
   return {
     statements: after.statements - before.statements,
     redisCommands: after.redisCommands - before.redisCommands,
     postgresCpu: after.postgresCpu - before.postgresCpu,
     redisCpu: after.redisCpu - before.redisCpu,
-    apiCpu: after.apiCpu - before.apiCpu,
-    workerCpu: after.workerCpu - before.workerCpu,
+    cpu: Object.fromEntries(names(after.cpu).map((name) => [name, after.cpu[name] - before.cpu[name]])) as Record<
+      Name,
+      number
+    >,
   }
+}
+
+async function mapValues<Name extends string>(
+  numbers: Readonly<Record<Name, number>>,
+  change: (value: number) => Promise<number>,
+): Promise<Record<Name, number>> {
+  const entries = names(numbers).map(async (name) => [name, await change(numbers[name])] as const)
+  return Object.fromEntries(await Promise.all(entries)) as Record<Name, number>
+}
+
+function names<Name extends string>(record: Readonly<Record<Name, unknown>>): Name[] {
+  return Object.keys(record) as Name[]
 }
 
 function databaseOf(url: string): string {

@@ -1,8 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { catalogue } from '@jobyard/queues/catalogue'
-import { countQueued, headers, startJobyardApi, type CarrierKind, type HttpService } from '../accept/contestants.ts'
+import {
+  countQueued,
+  headers,
+  startJobyardApi,
+  startProductionWorkers,
+  type CarrierKind,
+  type HttpService,
+} from '../accept/contestants.ts'
 import type { Place } from '../accept/rivals.ts'
-import { startService, type Service } from '../accept/service.ts'
 import type { Bench, Part, Row, Section } from '../bench.ts'
 import { measureInTurns, type Named } from '../rounds.ts'
 import { wipeServers } from '../servers.ts'
@@ -20,6 +26,8 @@ interface State extends Named {
   readonly waiting: number
 }
 
+type Hour = Consumption<'api' | 'worker'>
+
 interface Plan {
   readonly settlingMs: number
   readonly measuredMs: number
@@ -31,7 +39,6 @@ interface Plan {
 
 const wholePlan: Plan = { settlingMs: 10_000, measuredMs: 60_000, waiting: 1_000_000, finished: 1_000_000 }
 const quickPlan: Plan = { settlingMs: 1_000, measuredMs: 3_000, waiting: 5_000, finished: 10_000 }
-const workers = new URL('../../workers/main.ts', import.meta.url)
 const hourMs = 3_600_000
 /** Queue that is paused: one of those that workers serve. */
 const pausedQueue = catalogue.queues[0] ?? ''
@@ -82,11 +89,11 @@ async function makeStates(bench: Bench, plan: Plan): Promise<State[]> {
 }
 
 /** @returns what an hour would use, by what some idle time has used. */
-async function measureHour(bench: Bench, plan: Plan, kind: CarrierKind, state: State): Promise<Consumption> {
+async function measureHour(bench: Bench, plan: Plan, kind: CarrierKind, state: State): Promise<Hour> {
   const place = await state.prepare()
   await countStatementsOf(place.databaseUrl)
   const api = await startJobyardApi(place, kind)
-  const worker = await startWorkers(place, kind)
+  const worker = await startProductionWorkers(place, kind)
   try {
     if (state.waiting > 0) await haveWaiting(api, place, kind, state.waiting)
     await delay(plan.settlingMs)
@@ -113,39 +120,27 @@ async function haveWaiting({ report }: HttpService, place: Place, kind: CarrierK
   await loadBacklog(place, kind, jobs, pausedQueue)
 }
 
-/** Starts the workers as they are run in production, with every queue. */
-function startWorkers({ databaseUrl, redisUrl }: Place, kind: CarrierKind): Promise<Service<unknown>> {
-  const env = {
-    DATABASE_URL: databaseUrl,
-    ...(kind === 'redis' && { REDIS_URL: redisUrl }),
-    JOBYARD_SECRET: headers.authorization,
-    LOG_LEVEL: 'warn',
-  }
-  return startService(workers, { env })
-}
-
-function perHour(used: Consumption, ms: number): Consumption {
+function perHour(used: Hour, ms: number): Hour {
   const hours = hourMs / ms
   return {
     statements: used.statements * hours,
     redisCommands: used.redisCommands * hours,
     postgresCpu: used.postgresCpu * hours,
     redisCpu: used.redisCpu * hours,
-    apiCpu: used.apiCpu * hours,
-    workerCpu: used.workerCpu * hours,
+    cpu: { api: used.cpu.api * hours, worker: used.cpu.worker * hours },
   }
 }
 
-function toRow({ name, note }: Named, kind: CarrierKind, hours: readonly Consumption[]): Row {
-  const column = (pick: (hour: Consumption) => number) => hours.map(pick)
+function toRow({ name, note }: Named, kind: CarrierKind, hours: readonly Hour[]): Row {
+  const column = (pick: (hour: Hour) => number) => hours.map(pick)
   return {
     contestant: name,
     note,
     values: column(({ statements }) => statements),
     further: {
       'CPU s: Postgres': column(({ postgresCpu }) => postgresCpu),
-      API: column(({ apiCpu }) => apiCpu),
-      worker: column(({ workerCpu }) => workerCpu),
+      API: column(({ cpu }) => cpu.api),
+      worker: column(({ cpu }) => cpu.worker),
       ...(kind === 'redis' && {
         Redis: column(({ redisCpu }) => redisCpu),
         'commands of Redis': column(({ redisCommands }) => redisCommands),

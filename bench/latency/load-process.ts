@@ -1,8 +1,8 @@
 import { connect } from 'node:net'
-import { constants, setPriority } from 'node:os'
 import { answerParent } from '../child.ts'
 import { percentile } from '../statistics.ts'
 import { Connection, type Address } from './connection.ts'
+import { takePrecedence } from './precedence.ts'
 import { now } from './timeline.ts'
 
 /** What {@link runChild} asks of the process that sends the load. */
@@ -130,13 +130,4 @@ const neverWoken = new Int32Array(new SharedArrayBuffer(4))
 /** Sleeps more exactly than a timer, which counts whole milliseconds; answers that come meanwhile wait. */
 function sleep(ms: number): void {
   if (ms > shortestSleepMs) Atomics.wait(neverWoken, 0, 0, Math.min(ms, longestSleepMs))
-}
-
-/** The load stands for other machines: what it loads should not keep it from its schedule. Only root may do this; else it may come late. */
-function takePrecedence(): void {
-  try {
-    setPriority(constants.priority.PRIORITY_HIGHEST)
-  } catch {
-    // Then its lateness shows in the table.
-  }
 }

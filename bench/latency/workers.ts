@@ -13,10 +13,10 @@ import {
 import { Logger, run } from 'graphile-worker'
 import { Redis } from 'ioredis'
 import { PgBoss } from 'pg-boss'
-import { pino } from 'pino'
 import type { CarrierKind } from '../accept/contestants.ts'
 import { openBullPool, jobName, openPool, type Input, type Place } from '../accept/rivals.ts'
-import { retention } from '../retention.ts'
+import { retention } from '../platform-options.ts'
+import { watchAttempts } from './attempts.ts'
 import type { Timeline } from './timeline.ts'
 
 /** Starts what runs the jobs, in the worker process. */
@@ -27,8 +27,6 @@ type PostgresWorker = Worker<Input, unknown, string, PostgresQueueBackend, JobPr
 /** Jobs at once. With more, BullMQ did less in this chain; with fewer, Jobyard did. */
 const bullConcurrency = 100
 const jobyardConcurrency = 500
-/** Pino's number of the level. */
-const warn = 40
 /** Connections to Postgres where each job needs one. */
 const connections = 20
 
@@ -54,16 +52,7 @@ async function startJobyard({ databaseUrl, redisUrl }: Place, kind: CarrierKind,
     numbers.set(jobId, Number(value))
     return { value }
   })
-  const log = pino({
-    level: 'info',
-    hooks: {
-      logMethod(args, log, level) {
-        const [details, message] = args as unknown[]
-        if (message === 'attempt') settleById(timeline, numbers, (details as { jobId: string }).jobId)
-        else if (level >= warn) log.apply(this, args)
-      },
-    },
-  })
+  const log = watchAttempts(({ jobId }) => settleById(timeline, numbers, jobId))
   return startWorkers({
     databaseUrl,
     carrier: openCarrier({

@@ -12,7 +12,7 @@ import { TicketSender } from '@jobyard/queues/tickets'
 import { defineBatchHandler, defineHandler, type Handler } from '@jobyard/workers/define-handler'
 import { startWorkers } from '@jobyard/workers/supervisor'
 import { z } from 'zod'
-import { retention } from '../retention.ts'
+import { retention, webhooksTo } from '../platform-options.ts'
 import { withPostgres } from '../servers.ts'
 import { expectCount, payloadChunks, type JobSystem, type Payload, type Target } from './contestant.ts'
 
@@ -26,6 +26,8 @@ export interface JobyardOptions {
   readonly batchSize?: number
   /** Queue of the jobs; one of their own when absent. */
   readonly queue?: string
+  /** Whom deliveries may reach, as `OUTBOUND_ALLOW` names them; absent: the worker brings none. */
+  readonly deliversTo?: string
 }
 
 /** Type of the jobs. */
@@ -34,7 +36,14 @@ const payload = z.object({ value: z.number() })
 const chunkSize = 5_000
 
 /** Jobyard, by its own intake, carrier and workers. */
-export function jobyard({ carrier, concurrency, idsPerTicket, batchSize, queue = 'bench' }: JobyardOptions): JobSystem {
+export function jobyard({
+  carrier,
+  concurrency,
+  idsPerTicket,
+  batchSize,
+  queue = 'bench',
+  deliversTo,
+}: JobyardOptions): JobSystem {
   const contract = defineJob({
     type: jobyardType,
     description: 'Answers with its input.',
@@ -78,10 +87,11 @@ export function jobyard({ carrier, concurrency, idsPerTicket, batchSize, queue =
           })
       const workers = await startWorkers({
         databaseUrl: target.databaseUrl,
-        carrier: openCarrier({ ...addressed, listeners: 1, onError: fail }),
+        carrier: openCarrier({ ...addressed, listeners: deliversTo === undefined ? 1 : 2, onError: fail }),
         handlers: [handler],
         concurrency,
         retention,
+        ...(deliversTo !== undefined && { webhooks: webhooksTo(deliversTo) }),
         log: createLogger('bench', 'warn'),
       })
       return {
@@ -139,8 +149,8 @@ async function verify(target: Target): Promise<void> {
     (sql) => sql<{ accepted: number; completed: number; failed: number }[]>`
       select count(*)::int as accepted,
         (count(*) filter (where status = 'completed' and output::text = input::text and attempts_made = 1))::int as completed,
-        (select count(*)::int from attempts where job_id >= ${target.firstId}) as failed
-      from jobs where id >= ${target.firstId}`,
+        (select count(*)::int from attempts a join jobs j on j.id = a.job_id where a.job_id >= ${target.firstId} and j.type = ${jobyardType}) as failed
+      from jobs where id >= ${target.firstId} and type = ${jobyardType}`,
   )
   expectCount('Jobs', row?.accepted, target.jobs)
   expectCount('Jobs completed at the first attempt with their output', row?.completed, target.jobs)
