@@ -65,6 +65,8 @@ export class Desk {
   #webhook: Webhook | undefined
   #connections = 0
   #requests = 0
+  /** Requests, or attempts to connect, that it did not take. */
+  #failures = 0
   #taken = 0
 
   private constructor(spec: ReceiverSpec, certificates: Certificates, witness: string) {
@@ -120,9 +122,8 @@ export class Desk {
   #secure(server: SecureServer, { valid, expired }: Certificates): SecureServer {
     if (this.#spec.kind !== 'certificate expired') return server
     server.setSecureContext(expired)
-    let refusals = 0
     return server.on('tlsClientError', () => {
-      if (++refusals === this.#spec.recoversAfter) server.setSecureContext(valid)
+      if (++this.#failures === this.#spec.recoversAfter) server.setSecureContext(valid)
     })
   }
 
@@ -130,7 +131,8 @@ export class Desk {
     const body = await text(request)
     this.#requests++
     const { kind, recoversAfter = Infinity } = this.#spec
-    const now = this.#requests > recoversAfter ? 'healthy' : kind
+    const now = this.#failures >= recoversAfter ? 'healthy' : kind
+    if (!takes(now)) this.#failures++
     const arrival = this.#note(request.headers as Record<string, string>, body)
     if (!arrival) return void response.writeHead(401).end()
     if (takes(now) && arrival.taken++ === 0) this.#taken++
