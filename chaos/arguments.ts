@@ -5,6 +5,7 @@ import type { CarrierKind } from '@jobyard/testing/platform'
 export const parts = {
   storm: { minutes: 12, quickMinutes: 1.5 },
   rows: { minutes: 4, quickMinutes: 1 },
+  receivers: { minutes: 10, quickMinutes: 0.2 },
   recovery: { minutes: 6, quickMinutes: 1 },
   exact: { minutes: 6, quickMinutes: 1 },
   sequences: { minutes: 5, quickMinutes: 0.5 },
@@ -29,7 +30,7 @@ export interface ChaosArguments {
 
 const carrierNames: Record<string, CarrierKind> = { redis: 'redis', embedded: 'postgres' }
 /** Of the table of faults in docs/reliability.md. */
-const lastRow = 34
+const lastRow = 35
 const largestSeed = 2 ** 31 - 1
 const usage = `Usage: npm run chaos [-- ${Object.keys(parts).join('|')} …] [--carrier redis|embedded] [--seed n] [--minutes n] [--row n] [--quick] [--append] [--mutations]`
 

@@ -9,6 +9,7 @@ import type { Part, Report } from './report.ts'
 const parts: Record<PartName, () => Promise<Part>> = {
   storm: async () => (await import('./storm/storm.ts')).storm,
   rows: async () => (await import('./rows/rows.ts')).rows,
+  receivers: async () => (await import('./receivers/part.ts')).receivers,
   recovery: async () => (await import('./recovery/recovery.ts')).recovery,
   exact: async () => (await import('./exact/exact.ts')).exact,
   sequences: async () => (await import('./sequences/part.ts')).sequences,
@@ -59,7 +60,7 @@ async function mutate({ seed, quick }: ChaosArguments): Promise<boolean> {
 }
 
 const whatQuickLeavesOut = `A quick run: one and a half minutes of storm for each carrier instead of twelve, so not every fault strikes; trials that take longer
-than a minute and most repetitions of recoveries are left out; of the exact faults and the sequences, a part that the seed chooses.`
+than a minute and most repetitions of recoveries are left out; receivers are told of 2,000 events instead of 100,000; of the exact faults and the sequences, a part that the seed chooses.`
 
 await runProcess(main)
 process.exit()

@@ -287,4 +287,20 @@ export const mutations: readonly Mutation[] = [
     row: 18,
     invariant: 'R',
   },
+  {
+    name: 'a redirect is taken for a success',
+    file: 'workers/handlers/webhook-deliver.ts',
+    find: `if (answer instanceof Error || answer.status < 200 || answer.status > 299) {`,
+    replace: `if (answer instanceof Error || answer.status < 200 || answer.status > 399) {`,
+    row: 32,
+    invariant: 'I5',
+  },
+  {
+    name: 'a stream that is resumed begins with what is new',
+    file: 'api/streams/open-stream.ts',
+    find: `const position = Math.min(asked?.position ?? head, head)`,
+    replace: `const position = head`,
+    row: 35,
+    invariant: 'I4',
+  },
 ]

@@ -14,6 +14,7 @@ export interface AnswerBody {
   readonly status?: string | number
   readonly type?: string
   readonly detail?: string
+  readonly secret?: string
   readonly items?: readonly { readonly id?: string }[]
 }
 

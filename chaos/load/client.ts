@@ -186,12 +186,13 @@ interface Answer {
 
 /** @returns the body of the request for a job, which carries its key, so that the oracle finds it. */
 export function bodyOf({ key, wish }: Entry) {
-  const { type, input, delayMs, priority } = wish
+  const { type, input, delayMs, priority, tags } = wish
   return {
     type,
     input,
     metadata: { key },
     ...(delayMs !== undefined && { delayMs }),
     ...(priority !== undefined && { priority }),
+    ...(tags && { tags }),
   }
 }

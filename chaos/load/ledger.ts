@@ -4,6 +4,7 @@ export interface Wish {
   readonly input: { readonly [name: string]: unknown }
   readonly delayMs?: number
   readonly priority?: number
+  readonly tags?: readonly string[]
   /** Attempts that fail before one succeeds. */
   readonly failures: number
 }

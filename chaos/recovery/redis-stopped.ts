@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { percentile } from '../percentile.ts'
 import { expectAccepting, startClient } from '../rows/servers/redis-away.ts'
 import type { TrialContext } from '../rows/trial.ts'
 
@@ -28,14 +29,10 @@ export async function redisStopped(context: TrialContext, times: number): Promis
     stopped.push(...ledger.latencies)
     stage.redis?.signal('SIGCONT')
   }
-  const [before, then] = [p99(usual), p99(stopped)]
+  const [before, then] = [percentile(usual, 99), percentile(stopped, 99)]
   context.figures['p99 of a 202, ms'] = before
   context.figures['p99 of a 202 while Redis is stopped, ms'] = then
   context.figures['the latter by the former'] = then / before
   context.expect(then <= mostTimes * before, 'R', `A 202 takes ${then.toFixed(1)} ms, usually ${before.toFixed(1)}`)
   await context.endWell(stage)
-}
-
-function p99(latencies: readonly number[]): number {
-  return latencies.toSorted((a, b) => a - b)[Math.ceil(0.99 * latencies.length) - 1] ?? 0
 }

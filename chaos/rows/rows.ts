@@ -5,7 +5,11 @@ import { TrialContext, type Trial } from './trial.ts'
 
 /** @returns the trials of every row, in order. */
 async function allTrials(): Promise<readonly Trial[]> {
-  const lists = await Promise.all([import('./servers/index.ts'), import('./processes/index.ts')])
+  const lists = await Promise.all([
+    import('./servers/index.ts'),
+    import('./processes/index.ts'),
+    import('./notifications/index.ts'),
+  ])
   return lists.flatMap(({ trials }) => trials).toSorted((a, b) => a.row - b.row)
 }
 

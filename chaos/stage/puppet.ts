@@ -1,10 +1,11 @@
+import dns from 'node:dns/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { performance } from 'node:perf_hooks'
 import timers from 'node:timers/promises'
 
 /*
  * Loaded into the processes of a trial before anything else, by `node --import`. It changes nothing of the platform: it turns the
- * process's clock, makes handlers that sleep deaf to their signals, stands in its way when it is told to, and tells how much it holds.
+ * process's clock, has names stand for this machine, makes handlers that sleep deaf to their signals, stands in its way when it is told to, and tells how much it holds.
  */
 
 /** What a puppet can be told. */
@@ -24,6 +25,7 @@ export interface Holdings {
 let aheadMs = Number(process.env['CHAOS_CLOCK_OFFSET_MS'] ?? 0)
 turnClock()
 if (process.env['CHAOS_DEAF']) ignoreSignals()
+if (process.env['CHAOS_LOCAL_NAME']) resolveToThisMachine(process.env['CHAOS_LOCAL_NAME'])
 process.on('message', (message) => obey(message as Order))
 process.channel?.unref()
 
@@ -49,6 +51,15 @@ function measure(): Holdings {
 function ignoreSignals(): void {
   const sleep = timers.setTimeout
   timers.setTimeout = (ms, value) => sleep(ms, value)
+  syncBuiltinESMExports()
+}
+
+/** From now on a name stands for this machine, as one whose owner has changed its address. */
+function resolveToThisMachine(name: string): void {
+  const lookup = dns.lookup
+  const lookUp = (hostname: string, options: object) =>
+    hostname === name ? Promise.resolve([{ address: '127.0.0.1', family: 4 }]) : lookup(hostname, options)
+  Object.assign(dns, { lookup: lookUp })
   syncBuiltinESMExports()
 }
 
