@@ -6,6 +6,7 @@ export const parts = {
   storm: { minutes: 12, quickMinutes: 1.5 },
   rows: { minutes: 4, quickMinutes: 1 },
   receivers: { minutes: 10, quickMinutes: 0.2 },
+  schedules: { minutes: 2, quickMinutes: 0.3 },
   recovery: { minutes: 6, quickMinutes: 1 },
   exact: { minutes: 6, quickMinutes: 1 },
   sequences: { minutes: 5, quickMinutes: 0.5 },

@@ -10,6 +10,7 @@ const parts: Record<PartName, () => Promise<Part>> = {
   storm: async () => (await import('./storm/storm.ts')).storm,
   rows: async () => (await import('./rows/rows.ts')).rows,
   receivers: async () => (await import('./receivers/part.ts')).receivers,
+  schedules: async () => (await import('./schedules/part.ts')).schedules,
   recovery: async () => (await import('./recovery/recovery.ts')).recovery,
   exact: async () => (await import('./exact/exact.ts')).exact,
   sequences: async () => (await import('./sequences/part.ts')).sequences,

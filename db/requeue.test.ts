@@ -69,6 +69,16 @@ describe('Orphans', () => {
     expect((await record.job(kept)).status).toBe('running')
   })
 
+  it('cost internal jobs no crash: it is our handlers that run them', async () => {
+    const worker = await record.addWorker()
+    const id = await record.addJob({ internal: true })
+    await claimJobs(record.sql, worker, [id])
+    await deleteWorker(record.sql, worker)
+    await requeueOrphans(record.sql)
+    expect(await record.job(id)).toMatchObject({ status: 'queued', crashes: 0 })
+    expect(await record.attempts(id)).toEqual([{ outcome: 'crashed', attempt: 1 }])
+  })
+
   it('fail at the third crash, with one event', async () => {
     const worker = await record.addWorker()
     const id = await claimed(worker)

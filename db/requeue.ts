@@ -47,7 +47,7 @@ export async function handBack(sql: Sql, workerId: string, runs?: readonly Owned
 
 /**
  * Returns running jobs whose worker process is gone to their queue, up to 1,000 at a time, each with one crash more;
- * the third crash fails the job.
+ * the third crash fails the job. Internal jobs are not to blame for a crash: it is our handlers that run them.
  */
 export async function requeueOrphans(sql: Sql): Promise<Ticketable[]> {
   return requeue(sql, {
@@ -66,15 +66,15 @@ async function requeue(
   sql: Sql,
   { rows, stillMine, crashed }: { rows: Fragment; stillMine: Fragment; crashed: boolean },
 ) {
-  const crash = crashed ? 1 : 0
+  const crash = sql`case when ${crashed}::boolean and not j.internal then 1 else 0 end`
   const next = sql`case when j.cancel_requested_at is not null then 'cancelled'
-    when j.crashes + ${crash}::int >= ${maxCrashes} and ${crashed}::boolean then 'failed' else 'queued' end`
+    when ${crashed}::boolean and j.crashes + ${crash} >= ${maxCrashes} then 'failed' else 'queued' end`
   const changed = await sql<(Ticketable & { status: string })[]>`
     with candidate as materialized (${rows}),
     changed as (
       update jobs j set
         status = ${next},
-        crashes = j.crashes + ${crash}::int,
+        crashes = j.crashes + ${crash},
         error = case when ${next} = 'failed' then ${crashLoopError}::text::json else j.error end,
         finished_at = case when ${next} = 'queued' then null else clock_timestamp() end,
         ticketed_at = case when ${next} = 'queued' then statement_timestamp() end,

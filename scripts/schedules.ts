@@ -1,10 +1,9 @@
 import { parseArgs, styleText } from 'node:util'
 import { connect } from '@jobyard/db/connect'
 import { catalogue } from '@jobyard/queues/catalogue'
-import { readConfiguration, serverVariables } from '@jobyard/queues/configuration'
+import { readConfiguration, readVariable, serverVariables } from '@jobyard/queues/configuration'
 import { runProcess } from '@jobyard/queues/process'
 import { applySchedules, readSchedulesFile, type FileChange } from '@jobyard/queues/schedules/schedules-file'
-import { z } from 'zod'
 
 const signs: Record<FileChange['change'], string> = {
   created: styleText('green', '+'),
@@ -16,13 +15,9 @@ const signs: Record<FileChange['change'], string> = {
 await runProcess(async () => {
   const { values } = parseArgs({ options: { 'dry-run': { type: 'boolean', default: false } } })
   const dryRun = values['dry-run']
-  const { DATABASE_URL, JOBYARD_SCHEDULES: path } = readConfiguration(
-    {
-      DATABASE_URL: serverVariables.DATABASE_URL,
-      JOBYARD_SCHEDULES: z.string('is not set: it names the schedules file'),
-    },
-    process.env,
-  )
+  const { DATABASE_URL } = readConfiguration({ DATABASE_URL: serverVariables.DATABASE_URL }, process.env)
+  const path = readVariable('JOBYARD_SCHEDULES', process.env)
+  if (!path) throw new Error('JOBYARD_SCHEDULES is not set: it names the schedules file')
   const wanted = await readSchedulesFile(path, catalogue)
   const db = connect(DATABASE_URL, { applicationName: 'jobyard-schedules', max: 1, maxTransactions: 1 })
   try {

@@ -46,8 +46,8 @@ export interface Recurrence {
 /** Thrown for a rule that cannot be: the message says what is wrong and how to mend it. */
 export class RecurrenceError extends Error {
   override readonly name = 'RecurrenceError'
-  /** Which property of the rule is to be mended. */
-  readonly field: 'cron' | 'timeZone' | 'everyMs' | 'anchor' | 'startsAt' | 'endsAt'
+  /** Which property of the rule, or of the schedule, is to be mended. */
+  readonly field: 'cron' | 'timeZone' | 'everyMs' | 'anchor' | 'startsAt' | 'endsAt' | 'jitterMs'
 
   constructor(field: RecurrenceError['field'], message: string) {
     super(message)
