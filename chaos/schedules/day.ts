@@ -60,6 +60,7 @@ export async function simulateDay(options: DayOptions): Promise<Day> {
   const faults: Record<string, number> = {}
   const count = (fault: string) => (faults[fault] = (faults[fault] ?? 0) + 1)
   const workers = Array.from({ length: workersAtOnce }, startWorker)
+  const closing: Promise<void>[] = []
   const looks: number[] = []
   let [now, steps] = [start.getTime(), 0]
   try {
@@ -84,6 +85,7 @@ export async function simulateDay(options: DayOptions): Promise<Day> {
         workers.map(async (worker, index) => {
           if (index !== dying) return worker.work()
           await worker.dieAtWork(sql, random.int(0, 8))
+          closing.push(worker.close())
           count('worker killed while it fires')
           workers[index] = startWorker()
           return false
@@ -96,7 +98,7 @@ export async function simulateDay(options: DayOptions): Promise<Day> {
     await workers[0]?.work()
     return { ...(await judge(sql, { start, end: new Date(now), looks })), faults }
   } finally {
-    await Promise.all(workers.map((worker) => worker.close()))
+    await Promise.all([...closing, ...workers.map((worker) => worker.close())])
   }
 }
 
