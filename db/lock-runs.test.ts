@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
 import { claimJobs } from './claim.ts'
-import { lockRuns } from './lock-runs.ts'
+import { endIfIdle, lockRuns } from './lock-runs.ts'
 import { handBack } from './requeue.ts'
 import { settleAttempts } from './settle.ts'
 
@@ -35,6 +35,14 @@ it('Locks the runs that are still owned, until the transaction ends', async () =
     expect((await free()).toSorted()).toEqual([settled!.id, claimedAgain!.id].toSorted())
   })
   expect(await free()).toHaveLength(3)
+})
+
+it('Tells the error that came first in the transaction, whichever is heard of first', async () => {
+  const later = new Error('current transaction is aborted')
+  const refused = record.db.transactions.run(async (sql) => endIfIdle(sql, -5, () => Promise.reject(later)))
+  await expect(refused).rejects.toMatchObject({ code: '22023' })
+  const unstorable = record.db.transactions.run(async (sql) => endIfIdle(sql, 5_000, () => Promise.reject(later)))
+  await expect(unstorable).rejects.toBe(later)
 })
 
 it('Does not keep the locks of a transaction that stands still', async () => {

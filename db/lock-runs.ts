@@ -3,12 +3,18 @@ import type { Sql } from './connect.ts'
 import type { OwnedRun } from './requeue.ts'
 
 /**
- * Lets Postgres end the transaction when it is idle for so long.
+ * Lets Postgres end the transaction when it is idle for so long, and sends a statement right behind.
  *
  * @param sql of an open transaction.
+ * @returns what the statement returned.
+ * @throws the error that came first in the transaction: where the limit was refused, that of the statement only says so.
  */
-export async function endIfIdle(sql: Sql, idleMs: number): Promise<void> {
-  await sql`select set_config('idle_in_transaction_session_timeout', ${String(idleMs)}::text, true)`
+export async function endIfIdle<Result>(sql: Sql, idleMs: number, send: () => Promise<Result>): Promise<Result> {
+  const limit = sql`select set_config('idle_in_transaction_session_timeout', ${String(idleMs)}::text, true)`.execute()
+  const [limited, sent] = await Promise.allSettled([limit, send()])
+  if (limited.status === 'rejected') throw limited.reason
+  if (sent.status === 'rejected') throw sent.reason
+  return sent.value
 }
 
 /**
@@ -21,14 +27,15 @@ export async function endIfIdle(sql: Sql, idleMs: number): Promise<void> {
  * @returns the ids of the locked jobs.
  */
 export async function lockRuns(sql: Sql, runs: readonly OwnedRun[], idleMs: number): Promise<Set<string>> {
-  const [, locked] = await Promise.all([
-    endIfIdle(sql, idleMs),
-    sql<{ id: string }[]>`
+  const locked = await endIfIdle(
+    sql,
+    idleMs,
+    async () => sql<{ id: string }[]>`
       select j.id
       from unnest(${plainArray(runs.map(({ id }) => id))}::text::uuid[], ${plainArray(runs.map(({ epoch }) => epoch))}::text::int[])
         as run (id, epoch)
       join jobs j on j.id = run.id and j.status = 'running' and j.epoch = run.epoch
       order by j.id for update of j`,
-  ])
+  )
   return new Set(locked.map(({ id }) => id))
 }

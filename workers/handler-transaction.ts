@@ -68,11 +68,10 @@ export class HandlerTransaction {
   async #settle(sql: Sql, output: unknown): Promise<void> {
     const { id, epoch } = this.#run.job
     const text = this.#serialize(output)
-    const [, settled] = await unlessInterrupted(
-      Promise.all([
-        endIfIdle(sql, commitWithinMs),
+    const settled = await unlessInterrupted(
+      endIfIdle(sql, commitWithinMs, () =>
         settleAttempts(sql, [{ id, epoch, outcome: 'completed', status: 'completed', output: text }]),
-      ]),
+      ),
     )
     if (settled.length === 0)
       throw new FencedError(`Job ${id} is no longer owned by attempt ${epoch}; nothing was written`)
