@@ -4,7 +4,7 @@ import { promisify } from 'node:util'
 import { writeFigures } from './figures.ts'
 import type { Report } from './report.ts'
 
-/** What all runs of one commit have found. */
+/** What all runs of one state of the platform's code have found; `commit` is the last one that touched it. */
 export interface ChaosRecord {
   readonly commit: string
   readonly date: string
@@ -12,10 +12,10 @@ export interface ChaosRecord {
 }
 
 const file = new URL('results.json', import.meta.url)
-/** What runs write does not make a commit another one. */
-const written = ['chaos/results.json', 'docs/reliability.md']
+/** What runs with faults: commits that touch none of it go on with the record. */
+const platform = ['api', 'workers', 'queues', 'db', 'outbound', 'package-lock.json']
 
-/** Adds reports to those of the same commit, in place of those of any other, and writes the figures into the documentation. */
+/** Adds reports to those of the same code, in place of those of any other, and writes the figures into the documentation. */
 export async function appendReports(reports: readonly Report[]): Promise<void> {
   const commit = await readCommit()
   const known = await readRecord()
@@ -36,8 +36,8 @@ async function readRecord(): Promise<ChaosRecord | undefined> {
 async function readCommit(): Promise<string> {
   const run = promisify(execFile)
   const options = { cwd: import.meta.dirname }
-  const { stdout: commit } = await run('git', ['rev-parse', '--short=12', 'HEAD'], options)
-  const others = written.map((path) => `:(top,exclude)${path}`)
-  const { stdout: changed } = await run('git', ['diff', '--name-only', 'HEAD', '--', ':/', ...others], options)
+  const paths = platform.map((path) => `:(top)${path}`)
+  const { stdout: commit } = await run('git', ['log', '-1', '--abbrev=12', '--format=%h', '--', ...paths], options)
+  const { stdout: changed } = await run('git', ['diff', '--name-only', 'HEAD', '--', ...paths], options)
   return `${commit.trim()}${changed ? '-dirty' : ''}`
 }

@@ -55,10 +55,10 @@ export class Scene {
     this.#underWay.add(running)
     try {
       const result = await running
-      this.#end(jobs, `${seat.role} is through with it`)
+      this.#end(seat, jobs, `${seat.role} is through with it`)
       return result
     } catch (error) {
-      this.#end(jobs, `${seat.role} gives it up: ${String(error)}`)
+      this.#end(seat, jobs, `${seat.role} gives it up: ${String(error)}`)
       throw error
     } finally {
       this.#underWay.delete(running)
@@ -88,10 +88,10 @@ export class Scene {
     await Promise.allSettled(this.#underWay)
   }
 
-  #end(jobs: readonly JobContext[], how: string): void {
+  #end(seat: Seat, jobs: readonly JobContext[], how: string): void {
     for (const { jobId } of jobs) {
       this.note(how, jobId)
-      const at = this.#running.findIndex((run) => run.jobId === jobId)
+      const at = this.#running.findIndex((run) => run.seat === seat && run.jobId === jobId)
       this.#running.splice(at, 1)
     }
   }
