@@ -26,6 +26,9 @@ const statements: readonly (readonly [RegExp, string])[] = [
   [/from wishes/, 'read-wishes'],
   [/status in \('queued', 'running'\)/, 'find-in-flight'],
   [/from endpoints e join step/, 'take-steps'],
+  // db/occurrences.ts
+  [/min\(due_at\) as due_at from schedules/, 'find-due'],
+  [/delete from occurrences/, 'prune-occurrences'],
   // db/intake.ts, jobs.ts, cancel.ts, queue-rows.ts
   [/insert into jobs \(/, 'intake'],
   [/idempotency_keys k using/, 'read-keys'],

@@ -9,6 +9,7 @@ export interface Job {
   readonly tenant: string
   readonly priority: number
   readonly maxAttempts: number
+  readonly internal: boolean
   readonly status: JobStatus
   readonly epoch: number
   readonly attemptsMade: number
@@ -59,6 +60,7 @@ export interface Submission {
   readonly tenant: string
   readonly priority: number
   readonly maxAttempts: number
+  readonly internal: boolean
   /** Minutes from now. */
   readonly dueIn?: number | undefined
   /** Minutes from now. */
@@ -120,12 +122,13 @@ function answerTo({ id, tenant, key }: Submission, keys: Map<string, { id: strin
   return first.hash === key.hash ? `replayed ${first.id}` : 'key-reused'
 }
 
-function accepted({ tenant, priority, maxAttempts, dueIn, expiresIn }: Submission, around: Around): Job {
+function accepted({ tenant, priority, maxAttempts, internal, dueIn, expiresIn }: Submission, around: Around): Job {
   const { now } = around
   const job: Job = {
     tenant,
     priority,
     maxAttempts,
+    internal,
     status: 'scheduled',
     epoch: 0,
     attemptsMade: 0,
@@ -189,10 +192,10 @@ export function handsBack(worker: string, known?: (id: string, epoch: number) =>
   }
 }
 
-/** Running jobs whose worker has no row any more go back to their queue with one crash more. */
+/** Running jobs whose worker has no row any more go back to their queue with one crash more, unless they are internal. */
 export const orphans: Rule = (job, around) => {
   if (job?.status !== 'running' || around.workers.has(job.owner ?? '')) return { job, around }
-  const crashed: Job = { ...job, crashes: job.crashes + 1, outcomes: [...job.outcomes, 'crashed'] }
+  const crashed: Job = { ...job, crashes: job.crashes + (job.internal ? 0 : 1), outcomes: [...job.outcomes, 'crashed'] }
   const lost = crashed.crashes >= crashesAllowed && !job.cancelAsked
   const after = lost ? { job: ended(crashed, around, 'failed', 'crash_loop'), around } : requeued(crashed, around)
   return unlessLocked(job, around, after)

@@ -20,7 +20,6 @@ const msOf = (minutes: number) => (minutes - 0.5) * minuteMs
 
 /** What a client asks for, but for its id. */
 export interface Request extends Omit<model.Submission, 'id'> {
-  readonly internal: boolean
   /** Whether it shares a ticket with others. */
   readonly batched: boolean
 }
@@ -125,8 +124,10 @@ export function redrive({ stage, jobs }: World, tenant: string, id: string): Ope
       }
       if (typeof answer === 'string' || !original) return { acts: [read] }
       const answered = (about: string) => (about === answer.id || about === model.nobody ? 'accepted' : undefined)
-      const { priority, maxAttempts } = original
-      return { acts: [read, { rule: model.submits([{ id: answer.id, tenant, priority, maxAttempts }]), answered }] }
+      const { priority, maxAttempts, internal } = original
+      return {
+        acts: [read, { rule: model.submits([{ id: answer.id, tenant, priority, maxAttempts, internal }]), answered }],
+      }
     },
   }
 }
