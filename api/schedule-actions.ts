@@ -14,7 +14,7 @@ import {
 import { describeRecurrence } from '@jobyard/queues/recurrence/describe'
 import { previewRuns } from '@jobyard/queues/recurrence/preview'
 import { openRecurrence, RecurrenceError } from '@jobyard/queues/recurrence/recurrence'
-import { storedRule, type ScheduleDefinition } from '@jobyard/queues/schedules/definition'
+import { storedRule, type RuleFields, type ScheduleDefinition } from '@jobyard/queues/schedules/definition'
 import { putSchedule } from '@jobyard/queues/schedules/put-schedule'
 import { nextFiring, openRule, ruleOf } from '@jobyard/queues/schedules/stored-rule'
 import type { TicketSender } from '@jobyard/queues/tickets'
@@ -57,6 +57,16 @@ export class ScheduleActions {
     const upserted = await putSchedule(sql, { tenant, name, source: 'api', definition, run }).catch(rethrow)
     if (!upserted) throw ownedByFile(name)
     return { schedule: viewSchedule(await this.#read(tenant, name)), isNew: upserted.change === 'created' }
+  }
+
+  /** Changes when it fires, and nothing else of it; what is not said of the rule stays. @throws Problem `cron-invalid`, or `conflict` as {@link put} does. */
+  async changeRule(tenant: string, name: string, rule: RuleFields): Promise<void> {
+    const { rule: known, source: _, ...row } = await this.#read(tenant, name)
+    const { cron = known.cron, everyMs, timeZone = known.timeZone, endsAt = known.endsAt } = rule
+    const { skipped, repeated, startsAt, anchor } = known
+    const kind =
+      everyMs === undefined ? { cron, timeZone, skipped, repeated, seconds: hasSeconds(cron) } : { everyMs, anchor }
+    await this.put(tenant, name, { ...row, ...kind, startsAt, endsAt, tags: [...row.tags] })
   }
 
   async get(tenant: string, name: string): Promise<ScheduleView> {
@@ -131,6 +141,8 @@ export class ScheduleActions {
     return row
   }
 }
+
+const hasSeconds = (cron: string | undefined) => cron?.trim().split(/\s+/).length === 6
 
 /** @throws Problem `cron-invalid` instead of RecurrenceError. */
 function rethrow(error: unknown): never {

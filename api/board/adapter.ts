@@ -1,4 +1,5 @@
 import { BaseAdapter } from '@bull-board/api/dist/queueAdapters/base.js'
+import type { JobSchedulerRepeatOptions } from '@bull-board/api/dist/types.js'
 import { getBoardJob, listBoardJobs, listBoardWorkers, type BoardWorker } from '@jobyard/db/board'
 import type { Sql } from '@jobyard/db/connect'
 import { isId } from '@jobyard/db/ids'
@@ -35,7 +36,7 @@ export class RecordAdapter extends BaseAdapter {
 
   constructor(options: RecordAdapterOptions) {
     const { description, sql, tenant, queue } = options
-    super('bull', { description, allowRetries: true, allowCompletedRetries: false })
+    super('bullmq', { description, allowRetries: true, allowCompletedRetries: false })
     this.#options = options
     this.#throughput = new Throughput(sql, tenant, queue)
   }
@@ -118,6 +119,19 @@ export class RecordAdapter extends BaseAdapter {
     await this.#options.actions.setPaused(this.getName(), false)
   }
 
+  /** What Bull Board asks of a queue of BullMQ besides, to find flows; there are none. */
+  getQueueQualifiedName(): string {
+    return this.getName()
+  }
+
+  getQueueName(): string {
+    return this.getName()
+  }
+
+  async getFlowProducer() {
+    return { getFlow: async () => null }
+  }
+
   override async getGlobalConcurrency(): Promise<null> {
     return null
   }
@@ -170,8 +184,21 @@ export class RecordAdapter extends BaseAdapter {
     return true
   }
 
-  override async updateJobScheduler(): Promise<never> {
-    throw unsupported('A schedule is changed by PUT /v1/schedules/{name}, or in the schedules file.')
+  override get supportsJobSchedulerUpdate(): boolean {
+    return true
+  }
+
+  /** Changes when a schedule fires, and nothing else of it. @throws Problem `cron-invalid` or `conflict`. */
+  override async updateJobScheduler(name: string, wanted: JobSchedulerRepeatOptions): Promise<'updated'> {
+    const { pattern, every, tz, limit, endDate } = wanted
+    if (limit !== undefined) throw unsupported('A schedule ends at a time, not after a number of runs.')
+    await this.#options.schedules.changeRule(this.#options.tenant, name, {
+      cron: pattern,
+      everyMs: every,
+      timeZone: pattern === undefined ? undefined : tz,
+      endsAt: endDate === undefined ? undefined : new Date(endDate).toISOString(),
+    })
+    return 'updated'
   }
 
   override get supportsJobSchedulerRun(): boolean {

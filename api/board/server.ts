@@ -34,6 +34,7 @@ const allowedChanges: ReadonlySet<string> = new Set([
   '/api/queues/:queueName/:jobId/retry',
   '/api/queues/:queueName/:jobId/promote',
   '/api/queues/:queueName/:jobId/clean',
+  '/api/queues/:queueName/job-schedulers/:schedulerId',
   '/api/queues/:queueName/job-schedulers/:schedulerId/remove',
   '/api/queues/:queueName/job-schedulers/:schedulerId/run',
 ])

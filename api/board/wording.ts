@@ -56,6 +56,11 @@ const ourWords: Messages = {
     TEMPLATE: 'Input',
     COLUMNS: { SCHEDULER: 'Name and type', NEXT_RUN: 'Next occurrence', LAST_RUN: 'Last run accepted' },
     ACTIONS: { REMOVE: 'Pause or resume', RUN: 'Run now' },
+    EDIT: {
+      TITLE: 'When {{id}} fires',
+      DESCRIPTION: 'Only the rule changes. Type, input and policies stay as they are.',
+      OVERWRITE_NOTE: 'Who puts this schedule again, as at a deployment, overwrites what is set here.',
+    },
     CONFIRM: {
       REMOVE: 'Pause "{{id}}"? If it is paused it goes on with its next occurrence instead.',
       RUN: 'Run the job of "{{id}}" now? Its next occurrence stays where it is.',

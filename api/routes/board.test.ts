@@ -1,5 +1,6 @@
 import { claimJobs } from '@jobyard/db/claim'
 import { ensureQueues } from '@jobyard/db/queue-rows'
+import { readSchedule } from '@jobyard/db/schedules'
 import { settleAttempts } from '@jobyard/db/settle'
 import { insertWorker } from '@jobyard/db/worker-rows'
 import { newId } from '@jobyard/db/ids'
@@ -215,9 +216,30 @@ describe('the buttons', () => {
     expect((await put('/api/queues/default/job-schedulers/none/run')).statusCode).toBe(404)
   })
 
+  it('change when a schedule fires, and nothing else of it', async () => {
+    await addSchedule(record.sql, {
+      name: 'edited',
+      rule: { cron: '0 3 * * *', timeZone: 'Europe/Berlin' },
+      priority: 3,
+    })
+    const url = '/board/api/queues/default/job-schedulers/edited'
+    const edit = async (payload: object) => app.inject({ method: 'PATCH', url, headers: { authorization }, payload })
+    const stored = async () => readSchedule(record.sql, 'default', 'edited')
+    expect((await edit({ pattern: '0 4 * * *' })).statusCode).toBe(204)
+    expect(await stored()).toMatchObject({ rule: { cron: '0 4 * * *', timeZone: 'Europe/Berlin' }, priority: 3 })
+    expect((await edit({ every: 60_000 })).statusCode).toBe(204)
+    expect((await stored())?.rule).toEqual({ everyMs: 60_000 })
+    for (const wrong of [{ pattern: '0 25 * * *' }, { pattern: '0 4 * * *', limit: 3 }]) {
+      const answer = await edit(wrong)
+      expect(answer.statusCode).toBeGreaterThanOrEqual(400)
+      expect(answer.json<{ message: string }>().message).toMatch(/hour|number of runs/)
+    }
+    expect((await stored())?.rule).toEqual({ everyMs: 60_000 })
+  })
+
   it('do nothing that has no safe meaning', async () => {
     const id = await failedJob()
-    const harmless = /\/(pause|resume|retry|promote|clean|:schedulerId\/(remove|run))$/
+    const harmless = /\/(pause|resume|retry|promote|clean|job-schedulers\/:schedulerId(\/(remove|run))?)$/
     const changes = routes.filter(({ method, url }) => !['GET', 'HEAD'].includes(method) && !harmless.test(url))
     const forAll = ['/retry/failed', '/clean/failed', '/promote'].map((path) => ({
       method: 'PUT',
