@@ -1,4 +1,4 @@
-import { plainArray } from './arrays.ts'
+import { plainArray, textArray } from './arrays.ts'
 import type { Sql } from './connect.ts'
 import { newArrivals } from './live.ts'
 import { ticketable, type Ticketable } from './requeue.ts'
@@ -77,47 +77,45 @@ export interface Firing {
  * @returns the jobs, which now want a ticket.
  */
 export async function fire(sql: Sql, firings: readonly Firing[]): Promise<Ticketable[]> {
-  const items = firings.flatMap(({ schedule, occurrences }) => occurrences.map((each) => ({ ...each, schedule })))
-  const missed = firings.flatMap((each) => (each.missed ? [{ ...each.missed, scheduleId: each.schedule.id }] : []))
-  const column = <Item>(list: readonly Item[], pick: (item: Item) => string | number | null | undefined) =>
-    plainArray(list.map((item) => pick(item) ?? null))
+  const plain = (pick: (firing: Firing) => string | number | null | undefined) =>
+    plainArray(firings.map((firing) => pick(firing) ?? null))
+  const json = (pick: (firing: Firing) => unknown) =>
+    textArray(firings.map((firing) => (pick(firing) === undefined ? null : JSON.stringify(pick(firing)))))
   return sql<Ticketable[]>`
     with step as materialized (
-      select * from unnest(${column(firings, ({ schedule }) => schedule.id)}::text::uuid[],
-        ${column(firings, ({ schedule }) => schedule.version)}::text::int[], ${column(firings, ({ schedule }) => quoted(schedule.nextAt))}::text::timestamptz[],
-        ${column(firings, ({ next }) => quoted(next.nextAt))}::text::timestamptz[], ${column(firings, ({ next }) => quoted(next.dueAt))}::text::timestamptz[]
-      ) as step (schedule_id, version, expected, new_next, new_due)
+      select * from unnest(${plain(({ schedule }) => schedule.id)}::text::uuid[], ${plain(({ schedule }) => schedule.version)}::text::int[],
+        ${plain(({ schedule }) => schedule.nextAt.toISOString())}::text::timestamptz[],
+        ${plain(({ next }) => next.nextAt?.toISOString())}::text::timestamptz[], ${plain(({ next }) => next.dueAt?.toISOString())}::text::timestamptz[],
+        ${plain(({ occurrences }) => lastOf(occurrences))}::text::uuid[], ${plain(({ occurrences }) => lastOf(occurrences.filter((each) => !each.isExclusive)))}::text::uuid[],
+        ${json(({ occurrences }) => occurrences)}::text::json[], ${json(({ missed }) => missed)}::text::json[]
+      ) as step (schedule_id, version, expected, new_next, new_due, last_if_free, last_if_busy, occurrences, told)
     ), mine as materialized (
-      select s.*, step.new_next, step.new_due from schedules s
-      join step on s.id = step.schedule_id and s.version = step.version and s.next_at = step.expected
+      select s.*, step.new_next, step.new_due, step.last_if_free, step.last_if_busy, step.occurrences, step.told,
+        exists (select from jobs where id = s.last_job_id and finished_at is null) as busy
+      from step join schedules s on s.id = step.schedule_id and s.version = step.version and s.next_at = step.expected
       where s.due_at is not null order by s.id for update of s skip locked
     ), item as materialized (
-      select i.schedule_id, i.at, i.job_id, i.through, i.count, case when i.outcome = 'due' and i.exclusive
-          and exists (select from jobs where id = mine.last_job_id and finished_at is null) then 'overlapped'
-        when i.outcome = 'due' then 'fired' else i.outcome end as outcome
-      from unnest(${column(items, ({ schedule }) => schedule.id)}::text::uuid[], ${column(items, ({ at }) => quoted(at))}::text::timestamptz[],
-        ${column(items, ({ jobId }) => jobId)}::text::uuid[], ${column(items, ({ outcome }) => outcome)}::text::text[],
-        ${column(items, ({ isExclusive = false }) => String(isExclusive))}::text::boolean[],
-        ${column(items, ({ through }) => quoted(through))}::text::timestamptz[], ${column(items, ({ count }) => count)}::text::int[]
-      ) as i (schedule_id, at, job_id, outcome, exclusive, through, count)
-      join mine on mine.id = i.schedule_id
-      where not exists (select from occurrences o where o.schedule_id = i.schedule_id and o.at = i.at and not o.manual)
+      select mine.*, i.at, i."jobId" as job_id, i.through, i.count,
+        case when i.outcome <> 'due' then i.outcome when i."isExclusive" and mine.busy then 'overlapped' else 'fired' end as outcome
+      from mine cross join lateral json_to_recordset(mine.occurrences)
+        as i (at timestamptz, outcome text, "jobId" uuid, "isExclusive" boolean, through timestamptz, count int)
+      where not exists (select from occurrences o where o.schedule_id = mine.id and o.at = i.at and not o.manual)
     ), ${makeRuns(sql)}, moved as (
-      update schedules s set next_at = mine.new_next, due_at = mine.new_due, last_job_id = coalesce(last.job_id, s.last_job_id)
-      from mine left join lateral (
-        select job_id from item where schedule_id = mine.id and outcome = 'fired' order by at desc limit 1
-      ) as last on true
-      where s.id = mine.id
+      update schedules s set next_at = mine.new_next, due_at = mine.new_due,
+        last_job_id = coalesce(case when mine.busy then mine.last_if_busy else mine.last_if_free end, s.last_job_id)
+      from mine where s.id = mine.id
     ), event as (
       insert into outbox (id, tenant, type, occurred_at, data, sequence)
-      select m.id, mine.tenant, 'schedule.missed', statement_timestamp(), json_strip_nulls(json_build_object('name', mine.name,
-        'from', ${rfc3339(sql, sql`m.first`)}, 'through', ${rfc3339(sql, sql`m.through`)}, 'count', m.count, 'fired', m.fired)), 1
-      from unnest(${column(missed, ({ id }) => id)}::text::uuid[], ${column(missed, ({ scheduleId }) => scheduleId)}::text::uuid[],
-        ${column(missed, ({ from }) => quoted(from))}::text::timestamptz[], ${column(missed, ({ through }) => quoted(through))}::text::timestamptz[],
-        ${column(missed, ({ count }) => count)}::text::int[], ${column(missed, ({ fired }) => fired)}::text::int[]
-      ) as m (id, schedule_id, first, through, count, fired) join mine on mine.id = m.schedule_id
+      select (told->>'id')::uuid, tenant, 'schedule.missed', statement_timestamp(), json_strip_nulls(json_build_object('name', name,
+        'from', told->'from', 'through', told->'through', 'count', told->'count', 'fired', told->'fired')), 1
+      from mine where told is not null
     )
     select ${ticketable(sql)} from changed j`
+}
+
+/** @returns the job of the last of the occurrences that are to be fired. */
+function lastOf(occurrences: readonly NewOccurrence[]): string | undefined {
+  return occurrences.findLast(({ outcome }) => outcome === 'due')?.jobId
 }
 
 /** Makes a job of a schedule now, whatever its rule says and also while it is paused. @returns it, or undefined when there is no such schedule. */
@@ -129,7 +127,7 @@ export async function trigger(
     with mine as materialized (
       select * from schedules where tenant = ${tenant} and name = ${name} for update
     ), item as materialized (
-      select id as schedule_id, clock_timestamp() as at, ${jobId}::uuid as job_id, null::timestamptz as through, null::int as count,
+      select mine.*, clock_timestamp() as at, ${jobId}::uuid as job_id, null::timestamptz as through, null::int as count,
         'fired' as outcome from mine
     ), ${makeRuns(sql, { isManual: true })}, moved as (
       update schedules s set last_job_id = ${jobId} from mine where s.id = mine.id
@@ -138,27 +136,27 @@ export async function trigger(
   return job
 }
 
-/** Stores each `item` of `mine` as an occurrence, and makes the jobs of those that are fired, as `changed`. */
+/** Stores each `item`, which has all columns of its schedule, as an occurrence, and makes the jobs of those that are fired, as `changed`. */
 function makeRuns(sql: Sql, { isManual = false } = {}) {
   return sql`changed as (
       insert into jobs (id, tenant, type, queue, status, priority, input, metadata, tags, internal, max_attempts, timeout_ms, ticketed_at,
         created_at)
-      select item.job_id, mine.tenant, mine.type, mine.queue, 'queued', mine.priority, mine.input,
-        ${told(sql)}, mine.tags, false, mine.max_attempts, mine.timeout_ms, statement_timestamp(), statement_timestamp()
-      from item join mine on mine.id = item.schedule_id where item.outcome = 'fired'
+      select job_id, tenant, type, queue, 'queued', priority, input, ${told(sql)}, tags, false, max_attempts, timeout_ms,
+        statement_timestamp(), statement_timestamp()
+      from item where outcome = 'fired'
       returning id, queue, status, priority, type, crashes, attempts_made, ticketed_at
     ), occurrence as (
       insert into occurrences (schedule_id, at, manual, tenant, outcome, job_id, through, count, recorded_at)
-      select schedule_id, at, ${isManual}::boolean, mine.tenant, outcome, case when outcome = 'fired' then job_id end, through, count,
+      select id, at, ${isManual}::boolean, tenant, outcome, case when outcome = 'fired' then job_id end, through, count,
         statement_timestamp()
-      from item join mine on mine.id = item.schedule_id
+      from item
     ), ${newArrivals(sql)}`
 }
 
 /** The metadata of a schedule, and what its jobs are of. They stay text: jsonb takes less than json does. */
 function told(sql: Sql) {
-  const own = sql`'"schedule":' || to_json(mine.name) || ',"occurrence":"' || ${rfc3339(sql, sql`item.at`)} || '"}'`
-  return sql`(left(mine.metadata::text, -1) || case when mine.metadata::text = '{}' then '' else ',' end || ${own})::json`
+  const own = sql`'"schedule":' || to_json(name) || ',"occurrence":"' || ${rfc3339(sql, sql`at`)} || '"}'`
+  return sql`(left(metadata::text, -1) || case when metadata::text = '{}' then '' else ',' end || ${own})::json`
 }
 
 /** What became of an occurrence, with its job. */
@@ -195,9 +193,4 @@ export async function pruneOccurrences(sql: Sql, olderThanMs: number): Promise<n
       order by recorded_at limit ${pruneLimit}))
     returning 1`
   return rows.length
-}
-
-/** An instant as an element of an array. */
-function quoted(date: Date | null | undefined): string | null {
-  return date ? date.toISOString() : null
 }

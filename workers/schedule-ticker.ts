@@ -50,8 +50,10 @@ export class ScheduleTicker {
     }
   }
 
+  /** Many schedules have the same rule. */
   #recurrence(schedule: DueSchedule): Recurrence {
-    const key = `${schedule.id} ${schedule.version}`
+    const { rule, createdAt } = schedule
+    const key = JSON.stringify([rule, rule.everyMs === undefined ? undefined : createdAt])
     const recurrence = this.#open.get(key) ?? openRule(schedule)
     if (this.#open.size >= maxOpen) this.#open.clear()
     this.#open.set(key, recurrence)
