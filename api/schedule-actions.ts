@@ -21,7 +21,14 @@ import type { TicketSender } from '@jobyard/queues/tickets'
 import type { JobActions } from './job-actions.ts'
 import { noSuchSchedule, Problem } from './problem.ts'
 import type { PreviewSubmission } from './schedule-schemas.ts'
-import { viewOccurrence, viewSchedule, type OccurrenceView, type ScheduleView } from './schedule-view.ts'
+import {
+  viewListedSchedule,
+  viewOccurrence,
+  viewSchedule,
+  type OccurrenceView,
+  type ScheduleSummaryView,
+  type ScheduleView,
+} from './schedule-view.ts'
 
 export interface ScheduleActionsOptions {
   readonly sql: Sql
@@ -29,6 +36,8 @@ export interface ScheduleActionsOptions {
   readonly jobs: JobActions
 }
 
+/** How often one looks again where somebody else has changed the schedule meanwhile. */
+const tries = 3
 /** Schedules of one tenant. */
 const maxSchedules = 10_000
 
@@ -74,8 +83,8 @@ export class ScheduleActions {
   }
 
   /** Lists schedules by name. @param after name of the last one of the page before. */
-  async list(tenant: string, limit: number, after: string | undefined): Promise<ScheduleView[]> {
-    return (await listSchedules(this.#options.sql, tenant, { limit, after })).map(viewSchedule)
+  async list(tenant: string, limit: number, after: string | undefined): Promise<ScheduleSummaryView[]> {
+    return (await listSchedules(this.#options.sql, tenant, { limit, after })).map(viewListedSchedule)
   }
 
   /** @throws Problem `conflict` when the schedules file owns it. */
@@ -89,11 +98,14 @@ export class ScheduleActions {
   async setPaused(tenant: string, name: string, paused: boolean): Promise<ScheduleView> {
     const { sql } = this.#options
     if (paused) await pauseSchedule(sql, tenant, name)
-    else {
+    for (let left = paused ? 0 : tries; left > 0; left--) {
       const [schedule, now] = await Promise.all([this.#read(tenant, name), readClock(sql)])
-      if (schedule.paused) await resumeSchedule(sql, schedule, nextFiring(schedule, openRule(schedule), new Date(now)))
+      if (!schedule.paused) break
+      await resumeSchedule(sql, schedule, nextFiring(schedule, openRule(schedule), new Date(now)))
     }
-    return viewSchedule(await this.#read(tenant, name))
+    const schedule = await this.#read(tenant, name)
+    if (schedule.paused !== paused) throw new Problem('conflict', 'The schedule is being changed by others. Try again.')
+    return viewSchedule(schedule)
   }
 
   /** Runs it now, whatever its rule says. @returns the id of the job. */
@@ -148,7 +160,9 @@ const hasSeconds = (cron: string | undefined) => cron?.trim().split(/\s+/).lengt
 function rethrow(error: unknown): never {
   if (!(error instanceof RecurrenceError)) throw error
   const path = error.field
-  throw new Problem('cron-invalid', `Mend ${path}: ${error.message}.`, { errors: [{ path, message: error.message }] })
+  throw new Problem('cron-invalid', `Mend ${path}: ${error.message.replace(/\.$/, '')}.`, {
+    errors: [{ path, message: error.message }],
+  })
 }
 
 function ownedByFile(name: string): Problem {

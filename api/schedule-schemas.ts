@@ -14,13 +14,12 @@ const runSchema = z.object({
   status: z.enum(jobStatuses).optional().describe('Absent when the job was deleted by its retention'),
 })
 
-export const scheduleSchema = z.object({
+const summaryFields = {
   name: z.string(),
   source: z.enum(['api', 'file']).describe('`file`: the schedules file says what it is'),
   description: z.string().describe('What the rule says, in words'),
   type: z.string(),
   queue: z.string(),
-  input: z.unknown(),
   cron: z.string().optional(),
   seconds: z.boolean().optional(),
   timeZone: z.string(),
@@ -39,11 +38,16 @@ export const scheduleSchema = z.object({
   maxAttempts: z.int(),
   timeoutMs: z.int(),
   tags: z.array(z.string()),
-  metadata: z.record(z.string(), z.unknown()),
   nextRuns: z.array(at).describe('The next five occurrences; none while it is paused, or after its end'),
   lastRun: runSchema.optional(),
   createdAt: at,
   updatedAt: at,
+}
+export const scheduleSummarySchema = z.object(summaryFields)
+export const scheduleSchema = z.object({
+  ...summaryFields,
+  input: z.unknown(),
+  metadata: z.record(z.string(), z.unknown()),
 })
 
 export const schedulesQuery = z.strictObject({

@@ -1,19 +1,26 @@
 import type { OccurrenceRow } from '@jobyard/db/occurrences'
-import type { ScheduleRow, ScheduleWithLast } from '@jobyard/db/schedules'
+import type { ListedSchedule, ScheduleSummary, ScheduleWithLast } from '@jobyard/db/schedules'
 import type { JobStatus } from '@jobyard/db/statuses'
 import { describeRecurrence } from '@jobyard/queues/recurrence/describe'
 import { openRule, ruleOf } from '@jobyard/queues/schedules/stored-rule'
 import type { z } from 'zod'
 import { instants } from './instants.ts'
-import type { occurrenceSchema, scheduleSchema } from './schedule-schemas.ts'
+import type { occurrenceSchema, scheduleSchema, scheduleSummarySchema } from './schedule-schemas.ts'
 
 export type ScheduleView = z.output<typeof scheduleSchema>
+export type ScheduleSummaryView = z.output<typeof scheduleSummarySchema>
 export type OccurrenceView = z.output<typeof occurrenceSchema>
 
 const shownRuns = 5
 
 /** The schedule as clients see it. */
-export function viewSchedule(row: ScheduleRow & Partial<ScheduleWithLast>): ScheduleView {
+export function viewSchedule(row: ScheduleWithLast): ScheduleView {
+  const { input, metadata } = row
+  return { ...viewListedSchedule(row), input, metadata }
+}
+
+/** The same in a listing, without what may be large. */
+export function viewListedSchedule(row: ListedSchedule): ScheduleSummaryView {
   const { timeZone = 'UTC', ...rule } = row.rule
   return {
     name: row.name,
@@ -21,7 +28,6 @@ export function viewSchedule(row: ScheduleRow & Partial<ScheduleWithLast>): Sche
     description: describeRecurrence(ruleOf(row)),
     type: row.type,
     queue: row.queue,
-    input: row.input,
     ...rule,
     timeZone,
     jitterMs: row.jitterMs,
@@ -33,15 +39,14 @@ export function viewSchedule(row: ScheduleRow & Partial<ScheduleWithLast>): Sche
     maxAttempts: row.maxAttempts,
     timeoutMs: row.timeoutMs,
     tags: [...row.tags],
-    metadata: row.metadata,
     nextRuns: nextRuns(row),
-    ...(row.lastJobId && { lastRun: viewRun(row.lastJobId, row.lastStatus ?? null) }),
+    ...(row.lastJobId && { lastRun: viewRun(row.lastJobId, row.lastStatus) }),
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
   }
 }
 
-function nextRuns(row: ScheduleRow): string[] {
+function nextRuns(row: ScheduleSummary): string[] {
   if (!row.nextAt || row.paused) return []
   const justBefore = new Date(row.nextAt.getTime() - 1)
   return openRule(row)

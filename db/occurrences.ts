@@ -2,7 +2,7 @@ import { plainArray, textArray } from './arrays.ts'
 import type { Sql } from './connect.ts'
 import { newArrivals } from './live.ts'
 import { ticketable, type Ticketable } from './requeue.ts'
-import { scheduleColumns, type NextFiring, type ScheduleRow } from './schedules.ts'
+import { listedColumns, type NextFiring, type ScheduleSummary } from './schedules.ts'
 import type { JobStatus } from './statuses.ts'
 import { pruneLimit } from './prune.ts'
 import { rfc3339 } from './telling.ts'
@@ -11,12 +11,14 @@ import { rfc3339 } from './telling.ts'
 export const dueLimit = 500
 
 /** A schedule of which an occurrence is to be fired, with the time by the clock of Postgres. */
-export interface DueSchedule extends ScheduleRow {
+export interface DueSchedule extends ScheduleSummary {
   readonly nextAt: Date
   readonly dueAt: Date
   readonly now: Date
   /** Whether the last run has not ended. */
   readonly isRunning: boolean
+  /** What its input and metadata take in the table, in bytes. */
+  readonly bytes: number
 }
 
 /** What is due, and how long until something is, in milliseconds; undefined when nothing will be. */
@@ -33,7 +35,7 @@ export async function findDue(sql: Sql): Promise<Due> {
     )
     select due.*, statement_timestamp() as now, exists (select from jobs where id = due.last_job_id and finished_at is null) as is_running, extract(epoch from first.due_at - statement_timestamp())::float8 * 1000 as next_in_ms
     from first left join lateral (
-      select ${scheduleColumns(sql)} from schedules s where s.due_at <= statement_timestamp() order by s.due_at limit ${dueLimit}
+      select ${listedColumns(sql)}, pg_column_size(s.input) + pg_column_size(s.metadata) as bytes from schedules s where s.due_at <= statement_timestamp() order by s.due_at limit ${dueLimit}
     ) as due on true`
   return { schedules: rows.filter(({ id }) => id !== null), nextInMs: rows[0]?.nextInMs ?? undefined }
 }
@@ -72,27 +74,31 @@ export interface Firing {
 
 /**
  * Makes the jobs of occurrences and moves their schedules on, in one statement: each occurrence once, whoever else fires. A schedule that
- * was changed, paused or moved on meanwhile is left alone, and so is one that somebody else has in hand.
+ * was changed, paused, run by hand or moved on meanwhile is left alone, and so is one that somebody else has in hand.
  *
- * @returns the jobs, which now want a ticket.
+ * @returns the jobs, which now want a ticket, and how many schedules were taken in hand.
  */
-export async function fire(sql: Sql, firings: readonly Firing[]): Promise<Ticketable[]> {
+export async function fire(
+  sql: Sql,
+  firings: readonly Firing[],
+): Promise<{ readonly jobs: Ticketable[]; readonly taken: number }> {
   const plain = (pick: (firing: Firing) => string | number | null | undefined) =>
     plainArray(firings.map((firing) => pick(firing) ?? null))
   const json = (pick: (firing: Firing) => unknown) =>
     textArray(firings.map((firing) => (pick(firing) === undefined ? null : JSON.stringify(pick(firing)))))
-  return sql<Ticketable[]>`
+  const rows = await sql<(Ticketable & { taken: number })[]>`
     with step as materialized (
       select * from unnest(${plain(({ schedule }) => schedule.id)}::text::uuid[], ${plain(({ schedule }) => schedule.version)}::text::int[],
-        ${plain(({ schedule }) => schedule.nextAt.toISOString())}::text::timestamptz[],
+        ${plain(({ schedule }) => schedule.nextAt.toISOString())}::text::timestamptz[], ${plain(({ schedule }) => schedule.lastJobId)}::text::uuid[],
         ${plain(({ next }) => next.nextAt?.toISOString())}::text::timestamptz[], ${plain(({ next }) => next.dueAt?.toISOString())}::text::timestamptz[],
         ${plain(({ occurrences }) => lastOf(occurrences))}::text::uuid[], ${plain(({ occurrences }) => lastOf(occurrences.filter((each) => !each.isExclusive)))}::text::uuid[],
         ${json(({ occurrences }) => occurrences)}::text::json[], ${json(({ missed }) => missed)}::text::json[]
-      ) as step (schedule_id, version, expected, new_next, new_due, last_if_free, last_if_busy, occurrences, told)
+      ) as step (schedule_id, version, expected, last_known, new_next, new_due, last_if_free, last_if_busy, occurrences, told)
     ), mine as materialized (
       select s.*, step.new_next, step.new_due, step.last_if_free, step.last_if_busy, step.occurrences, step.told,
         exists (select from jobs where id = s.last_job_id and finished_at is null) as busy
       from step join schedules s on s.id = step.schedule_id and s.version = step.version and s.next_at = step.expected
+        and s.last_job_id is not distinct from step.last_known
       where s.due_at is not null order by s.id for update of s skip locked
     ), item as materialized (
       select mine.*, i.at, i."jobId" as job_id, i.through, i.count,
@@ -109,8 +115,11 @@ export async function fire(sql: Sql, firings: readonly Firing[]): Promise<Ticket
       select (told->>'id')::uuid, tenant, 'schedule.missed', statement_timestamp(), json_strip_nulls(json_build_object('name', name,
         'from', told->'from', 'through', told->'through', 'count', told->'count', 'fired', told->'fired')), 1
       from mine where told is not null
+    ), taken as (
+      select count(*)::int as taken from mine
     )
-    select ${ticketable(sql)} from changed j`
+    select taken.taken, job.* from taken left join (select ${ticketable(sql)} from changed j) as job on true`
+  return { jobs: rows.filter(({ id }) => id !== null), taken: rows[0]?.taken ?? 0 }
 }
 
 /** @returns the job of the last of the occurrences that are to be fired. */
@@ -118,7 +127,12 @@ function lastOf(occurrences: readonly NewOccurrence[]): string | undefined {
   return occurrences.findLast(({ outcome }) => outcome === 'due')?.jobId
 }
 
-/** Makes a job of a schedule now, whatever its rule says and also while it is paused. @returns it, or undefined when there is no such schedule. */
+/**
+ * Makes a job of a schedule now, whatever its rule says and also while it is paused. It is the last run from then on, unless the one before
+ * is unfinished: what may not overlap has to wait for that one.
+ *
+ * @returns it, or undefined when there is no such schedule.
+ */
 export async function trigger(
   sql: Sql,
   { tenant, name, jobId }: { readonly tenant: string; readonly name: string; readonly jobId: string },
@@ -131,6 +145,7 @@ export async function trigger(
         'fired' as outcome from mine
     ), ${makeRuns(sql, { isManual: true })}, moved as (
       update schedules s set last_job_id = ${jobId} from mine where s.id = mine.id
+        and not exists (select from jobs where id = mine.last_job_id and finished_at is null)
     )
     select ${ticketable(sql)} from changed j`
   return job

@@ -45,7 +45,6 @@ export interface ScheduleTerms {
 
 /** A schedule as it is to be. */
 export interface NewSchedule extends ScheduleTerms {
-  /** Used, as is `createdAt`, if there is none of this name. */
   readonly id: string
   /** By the clock of Postgres. */
   readonly createdAt: Date
@@ -54,8 +53,10 @@ export interface NewSchedule extends ScheduleTerms {
   readonly source: ScheduleSource
   /** Stays as it is when absent; a new one is not paused. */
   readonly paused?: boolean | undefined
-  /** Where it goes on if its rule is new or it was paused. */
+  /** Where it goes on. */
   readonly next: NextFiring
+  /** The one of this name, as it was read. Absent: there is none. */
+  readonly known?: Pick<ScheduleRow, 'version' | 'nextAt'> | undefined
 }
 
 /** The next occurrence, and when it is to be fired; both null when there is none. */
@@ -81,11 +82,19 @@ export interface ScheduleRow extends Omit<ScheduleTerms, 'input' | 'metadata'> {
   readonly updatedAt: Date
 }
 
-/** A schedule with what became of its last run. */
-export interface ScheduleWithLast extends ScheduleRow {
+/** What became of the last run of a schedule. */
+export interface LastRun {
   readonly lastStatus: JobStatus | null
   readonly lastCreatedAt: Date | null
 }
+
+/** A schedule without what may be large. */
+export type ScheduleSummary = Omit<ScheduleRow, 'input' | 'metadata'>
+/** A schedule in a listing. */
+export type ListedSchedule = ScheduleSummary & LastRun
+
+/** A schedule with what became of its last run. */
+export type ScheduleWithLast = ScheduleRow & LastRun
 
 /** What a change left. */
 export interface Upserted {
@@ -94,14 +103,20 @@ export interface Upserted {
 }
 
 /**
- * Makes a schedule, or changes the one of this name. Where nothing differs nothing is written, and its next firing stays where it is; it
- * does also where the rule is the same.
+ * Makes a schedule, or changes the one of this name, if it stands as it was known. An occurrence that has come and was not fired yet is
+ * recorded as missed where the schedule does not go on with it.
  *
- * @returns undefined when the one of this name belongs to somebody else.
+ * @returns undefined when it does not, or belongs to another source; nothing was done then.
  */
 export async function upsertSchedule(sql: Sql, schedule: NewSchedule): Promise<Upserted | undefined> {
-  const { id, createdAt, tenant, name, source, paused, next, ...terms } = schedule
+  const { id, createdAt, tenant, name, source, paused, next, known, ...terms } = schedule
+  const willPause = sql`coalesce(${paused ?? null}::boolean, s.paused)`
   const [written] = await sql<(ScheduleRow & { created: boolean })[]>`
+    with left_out as (
+      ${recordLeftOut(sql)} where s.tenant = ${tenant} and s.name = ${name} and s.source = ${source} and s.id = ${id} and s.version = ${known?.version ?? 0}
+        and (${paused ?? false}::boolean or s.next_at is distinct from ${instant(next.nextAt)}::text::timestamptz) and ${isOverdue(sql)}
+      on conflict do nothing
+    )
     insert into schedules as s (id, tenant, name, source, rule, jitter_ms, missed, missed_max, overlap, paused, type, queue, input, priority,
       tags, metadata, max_attempts, timeout_ms, next_at, due_at, created_at, updated_at)
     values (${id}, ${tenant}, ${name}, ${source}, ${JSON.stringify(terms.rule)}::text::json, ${terms.jitterMs}, ${terms.missed},
@@ -110,27 +125,33 @@ export async function upsertSchedule(sql: Sql, schedule: NewSchedule): Promise<U
       ${instant(next.nextAt)}::text::timestamptz, case when ${paused ?? false} then null else ${instant(next.dueAt)}::text::timestamptz end,
       ${instant(createdAt)}::text::timestamptz, statement_timestamp())
     on conflict (tenant, name) do update set rule = excluded.rule, jitter_ms = excluded.jitter_ms, missed = excluded.missed,
-      missed_max = excluded.missed_max, overlap = excluded.overlap, paused = coalesce(${paused ?? null}::boolean, s.paused),
-      type = excluded.type, queue = excluded.queue, input = excluded.input, priority = excluded.priority, tags = excluded.tags,
-      metadata = excluded.metadata, max_attempts = excluded.max_attempts, timeout_ms = excluded.timeout_ms,
-      next_at = case when ${goesOn(sql)} then s.next_at else ${instant(next.nextAt)}::text::timestamptz end,
-      due_at = case when coalesce(${paused ?? null}::boolean, s.paused) then null when ${goesOn(sql)} then s.due_at
-        else ${instant(next.dueAt)}::text::timestamptz end,
-      version = s.version + 1, updated_at = statement_timestamp()
-    where s.source = excluded.source and (${comparable(sql, 's')}, s.paused)
-      is distinct from (${comparable(sql, 'excluded')}, coalesce(${paused ?? null}::boolean, s.paused))
-    returning ${scheduleColumns(sql)}, s.version = 1 as created`
-  if (written) {
-    const { created, ...row } = written
-    return { row, change: created ? 'created' : 'changed' }
-  }
-  const row = await readSchedule(sql, tenant, name)
-  return row?.source === source ? { row, change: 'unchanged' } : undefined
+      missed_max = excluded.missed_max, overlap = excluded.overlap, paused = ${willPause}, type = excluded.type, queue = excluded.queue,
+      input = excluded.input, priority = excluded.priority, tags = excluded.tags, metadata = excluded.metadata,
+      max_attempts = excluded.max_attempts, timeout_ms = excluded.timeout_ms, next_at = excluded.next_at,
+      due_at = case when ${willPause} then null else ${instant(next.dueAt)}::text::timestamptz end,
+      version = s.version + case when ${differs(sql, willPause)} then 1 else 0 end,
+      updated_at = case when ${differs(sql, willPause)} then statement_timestamp() else s.updated_at end
+    where s.id = excluded.id and s.source = excluded.source and s.version = ${known?.version ?? 0}
+      and s.next_at is not distinct from ${instant(known?.nextAt ?? null)}::text::timestamptz
+    returning ${scheduleColumns(sql)}, s.xmax = 0 as created`
+  if (!written) return undefined
+  const { created, ...row } = written
+  return { row, change: created ? 'created' : row.version === known?.version ? 'unchanged' : 'changed' }
 }
 
-/** Whether the stored schedule `s` keeps its next firing although it is changed to `excluded`. */
-function goesOn(sql: Sql) {
-  return sql`(s.rule::jsonb = excluded.rule::jsonb and s.jitter_ms = excluded.jitter_ms and not s.paused)`
+function differs(sql: Sql, willPause: ReturnType<typeof comparable>) {
+  return sql`(${comparable(sql, 's')}, s.paused) is distinct from (${comparable(sql, 'excluded')}, ${willPause})`
+}
+
+/** Whether an occurrence of the schedule `s` has come and was not fired yet. */
+function isOverdue(sql: Sql) {
+  return sql`s.due_at is not null and s.next_at <= statement_timestamp()`
+}
+
+/** Records that occurrences of schedules `s`, uncounted, will not be fired; to be narrowed. */
+function recordLeftOut(sql: Sql) {
+  return sql`insert into occurrences (schedule_id, at, manual, tenant, outcome, through, recorded_at)
+    select s.id, s.next_at, false, s.tenant, 'missed', statement_timestamp(), statement_timestamp() from schedules s`
 }
 
 function comparable(sql: Sql, table: 's' | 'excluded') {
@@ -146,19 +167,26 @@ export async function readSchedule(sql: Sql, tenant: string, name: string): Prom
   return row
 }
 
-/**
- * Lists a tenant's schedules by name.
- *
- * @param queue only those whose jobs go there. @param after only those whose name comes after this one: where the page before ended.
- */
+/** What a listing may be narrowed to. */
+export interface ScheduleFilter {
+  readonly limit: number
+  /** Only those whose name comes after this one: where the page before ended. */
+  readonly after?: string | undefined
+  /** Only those whose jobs go there. */
+  readonly queue?: string
+  readonly source?: ScheduleSource
+}
+
+/** Lists a tenant's schedules by name, without their input and metadata, which may be large. */
 export async function listSchedules(
   sql: Sql,
   tenant: string,
-  { limit, after, queue }: { readonly limit: number; readonly after?: string | undefined; readonly queue?: string },
-): Promise<ScheduleWithLast[]> {
-  return sql<ScheduleWithLast[]>`
-    select ${scheduleColumns(sql)}, ${lastRun(sql)}
+  { limit, after, queue, source }: ScheduleFilter,
+): Promise<ListedSchedule[]> {
+  return sql<ListedSchedule[]>`
+    select ${listedColumns(sql)}, ${lastRun(sql)}
     where s.tenant = ${tenant} and ${ofQueue(sql, queue)} and ${after === undefined ? sql`true` : sql`s.name > ${after}`}
+      and ${source === undefined ? sql`true` : sql`s.source = ${source}`}
     order by s.name limit ${limit}`
 }
 
@@ -183,24 +211,23 @@ export async function countSchedules(
   return row?.count ?? 0
 }
 
-/** Deletes a schedule and what is known of its occurrences; the jobs that it made stay. @returns false when there is no such. */
+/** Deletes a schedule; the jobs that it made stay, and what is known of its occurrences until it is pruned. @returns false when there is no such. */
 export async function deleteSchedule(sql: Sql, tenant: string, name: string, source: ScheduleSource): Promise<boolean> {
   const rows = await sql`
-    with gone as (
-      delete from schedules where tenant = ${tenant} and name = ${name} and source = ${source} returning id
-    ), forgotten as (
-      delete from occurrences where schedule_id in (select id from gone)
-    )
-    select from gone`
+    delete from schedules where tenant = ${tenant} and name = ${name} and source = ${source} returning id`
   return rows.length > 0
 }
 
-/** Keeps a schedule from firing. @returns it as it is now, or undefined when the tenant has no such. */
-export async function pauseSchedule(sql: Sql, tenant: string, name: string): Promise<ScheduleRow | undefined> {
-  const [row] = await sql<ScheduleRow[]>`
-    update schedules s set paused = true, due_at = null, version = version + 1, updated_at = statement_timestamp()
-    where tenant = ${tenant} and name = ${name} returning ${scheduleColumns(sql)}`
-  return row
+/** Keeps a schedule from firing; an occurrence that has come and was not fired yet is recorded as missed. */
+export async function pauseSchedule(sql: Sql, tenant: string, name: string): Promise<void> {
+  await sql`
+    with mine as materialized (
+      select id from schedules where tenant = ${tenant} and name = ${name} and not paused for update
+    ), left_out as (
+      ${recordLeftOut(sql)} where s.id in (select id from mine) and ${isOverdue(sql)} on conflict do nothing
+    )
+    update schedules set paused = true, due_at = null, version = version + 1, updated_at = statement_timestamp()
+    where id in (select id from mine)`
 }
 
 /**
@@ -218,8 +245,13 @@ export async function resumeSchedule(sql: Sql, { id, version }: ScheduleRow, nex
 
 /** Columns of a {@link ScheduleRow}, of the table `s`. */
 export function scheduleColumns(sql: Sql) {
+  return sql`${listedColumns(sql)}, s.input, s.metadata`
+}
+
+/** The same but for what may be large. */
+export function listedColumns(sql: Sql) {
   return sql`s.id, s.tenant, s.name, s.source, s.version, s.rule, s.jitter_ms, s.missed, s.missed_max, s.overlap, s.paused, s.type, s.queue,
-    s.input, s.priority, s.tags, s.metadata, s.max_attempts, s.timeout_ms, s.next_at, s.due_at, s.last_job_id, s.created_at, s.updated_at`
+    s.priority, s.tags, s.max_attempts, s.timeout_ms, s.next_at, s.due_at, s.last_job_id, s.created_at, s.updated_at`
 }
 
 function instant(date: Date | null): string | null {

@@ -1,6 +1,6 @@
 import type { Sql } from '@jobyard/db/connect'
 import { newId } from '@jobyard/db/ids'
-import { upsertSchedule, type NewSchedule, type Upserted } from '@jobyard/db/schedules'
+import { readSchedule, upsertSchedule, type NewSchedule, type Upserted } from '@jobyard/db/schedules'
 
 /** A schedule of tests: one of `echo`, each minute, due since a second. */
 export function newSchedule(overrides: Partial<NewSchedule> = {}): NewSchedule {
@@ -29,9 +29,11 @@ export function newSchedule(overrides: Partial<NewSchedule> = {}): NewSchedule {
   }
 }
 
-/** Stores a schedule of tests. */
+/** Stores a schedule of tests, in place of the one of this name. */
 export async function addSchedule(sql: Sql, overrides: Partial<NewSchedule> = {}): Promise<Upserted> {
-  const upserted = await upsertSchedule(sql, newSchedule(overrides))
+  const schedule = newSchedule(overrides)
+  const known = await readSchedule(sql, schedule.tenant, schedule.name)
+  const upserted = await upsertSchedule(sql, { ...schedule, ...(known && { id: known.id, known }) })
   if (!upserted) throw new Error('There is one of this name already, which belongs to somebody else')
   return upserted
 }

@@ -4,7 +4,7 @@ import { getBoardJob, listBoardJobs, listBoardWorkers, type BoardWorker } from '
 import type { Sql } from '@jobyard/db/connect'
 import { isId } from '@jobyard/db/ids'
 import { getAttempts } from '@jobyard/db/jobs'
-import { countSchedules, listSchedules, type ScheduleWithLast } from '@jobyard/db/schedules'
+import { countSchedules, listSchedules, type ListedSchedule } from '@jobyard/db/schedules'
 import type { JobActions } from '../job-actions.ts'
 import { Problem } from '../problem.ts'
 import type { ScheduleActions } from '../schedule-actions.ts'
@@ -218,7 +218,7 @@ export class RecordAdapter extends BaseAdapter {
   }
 }
 
-function viewBoardSchedule({ name, type, rule, paused, nextAt, lastJobId, lastCreatedAt, input }: ScheduleWithLast) {
+function viewBoardSchedule({ name, type, rule, paused, nextAt, lastJobId, lastCreatedAt }: ListedSchedule) {
   return {
     id: name,
     name: paused ? `${type}, paused` : type,
@@ -228,7 +228,6 @@ function viewBoardSchedule({ name, type, rule, paused, nextAt, lastJobId, lastCr
     ...(rule.endsAt !== undefined && { endDate: Date.parse(rule.endsAt) }),
     ...(nextAt && !paused && { next: nextAt.getTime() }),
     ...(lastJobId && lastCreatedAt && { lastRun: lastCreatedAt.getTime(), lastRunJobId: lastJobId }),
-    template: { data: input },
   }
 }
 

@@ -118,12 +118,11 @@ describe('A schedule', () => {
       .toEqual({ jobId: body.id, status: 'completed' })
   })
 
-  it('is deleted with its occurrences, while its jobs stay', async () => {
+  it('is deleted, while its jobs stay', async () => {
     await call('PUT', path, nightly)
     const { body } = await call('POST', `${path}/trigger`)
     expect((await call('DELETE', path)).status).toBe(204)
     expect((await call('DELETE', path)).status).toBe(404)
-    expect(await platform.db.sql`select from occurrences`).toHaveLength(0)
     expect((await call('GET', `/v1/jobs/${body.id}`)).status).toBe(200)
   })
 

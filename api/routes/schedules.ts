@@ -11,6 +11,7 @@ import {
   previewSchema,
   scheduleBody,
   scheduleSchema,
+  scheduleSummarySchema,
   schedulesQuery,
 } from '../schedule-schemas.ts'
 import { jobSchema, problemSchema } from '../schemas.ts'
@@ -65,10 +66,10 @@ export const scheduleRoutes: FastifyPluginAsyncZod<ScheduleRoutesOptions> = asyn
       schema: {
         tags,
         operationId: 'listSchedules',
-        summary: 'List schedules by name',
+        summary: 'List schedules by name, without input and metadata',
         querystring: schedulesQuery,
         response: {
-          200: z.object({ items: z.array(scheduleSchema), nextCursor: z.string().optional() }),
+          200: z.object({ items: z.array(scheduleSummarySchema), nextCursor: z.string().optional() }),
           400: problem,
           422: problem,
         },

@@ -146,7 +146,7 @@ interface Passed {
 
 async function judge(sql: Sql, passed: Passed): Promise<Pick<Day, 'violations' | 'counts'>> {
   const jobs = await sql<ScheduledJob[]>`
-    select id, metadata->>'schedule' as schedule, metadata->>'occurrence' as occurrence, created_at, finished_at from jobs`
+    select id, metadata->>'schedule' as schedule, metadata->>'occurrence' as occurrence, created_at, finished_at, cancel_requested_at from jobs`
   const jobsOf = Map.groupBy(jobs, ({ schedule }) => schedule)
   const counts: Record<string, number> = { jobs: jobs.length }
   const violations: Violation[] = []

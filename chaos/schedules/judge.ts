@@ -1,5 +1,5 @@
 import type { OccurrenceRow } from '@jobyard/db/occurrences'
-import type { ScheduleRow } from '@jobyard/db/schedules'
+import type { ScheduleSummary } from '@jobyard/db/schedules'
 import { graceMs } from '@jobyard/queues/schedules/plan-firing'
 import { dueAt, openRule } from '@jobyard/queues/schedules/stored-rule'
 import type { Violation } from '../report.ts'
@@ -14,11 +14,12 @@ export interface ScheduledJob {
   readonly occurrence: string
   readonly createdAt: Date
   readonly finishedAt: Date | null
+  readonly cancelRequestedAt: Date | null
 }
 
 /** What the record says of a schedule at the end, and what is known besides. */
 export interface Evidence {
-  readonly schedule: ScheduleRow
+  readonly schedule: ScheduleSummary
   readonly occurrences: readonly OccurrenceRow[]
   readonly jobs: readonly ScheduledJob[]
   readonly start: Date
@@ -89,12 +90,23 @@ function judgeMissed({ schedule, occurrences, looks }: Evidence): string[] {
 function judgeOverlap({ schedule, occurrences, jobs }: Evidence): string[] {
   const overlapped = occurrences.filter(({ outcome }) => outcome === 'overlapped')
   if (schedule.overlap === 'allow') return overlapped.map(({ at }) => `${at.toISOString()} was left out as overlapping`)
+  const wasBusy = ({ recordedAt }: OccurrenceRow) =>
+    jobs.some(({ createdAt, finishedAt }) => createdAt <= recordedAt && (!finishedAt || finishedAt >= recordedAt))
+  const unjustified = overlapped
+    .filter((each) => !wasBusy(each))
+    .map(({ at }) => `${at.toISOString()} was left out as overlapping, but nothing ran`)
   const ordered = jobs.toSorted((one, other) => one.createdAt.getTime() - other.createdAt.getTime())
   const together = ordered.filter((job, index) => {
     const before = ordered[index - 1]
-    return before && (!before.finishedAt || before.finishedAt > job.createdAt)
+    const endedAt = schedule.overlap === 'skip' ? before?.finishedAt : (before?.cancelRequestedAt ?? before?.finishedAt)
+    return before && (!endedAt || endedAt > job.createdAt)
   })
-  return schedule.overlap === 'skip' ? together.map(({ id }) => `job ${id} began before the one before had ended`) : []
+  const needless = ordered.filter(({ cancelRequestedAt }, index) => cancelRequestedAt && !ordered[index + 1])
+  return [
+    ...unjustified,
+    ...together.map(({ id }) => `job ${id} began before the one before had ended or was asked to`),
+    ...needless.map(({ id }) => `job ${id} was cancelled without a successor`),
+  ]
 }
 
 /** Each fired occurrence has one job, and each job one fired occurrence. */

@@ -15,10 +15,12 @@ export interface SimulatedWorker {
   close(): Promise<void>
 }
 
+/** Waits that are over at once. */
+const soonMs = 25
 /** Rounds at one moment: at a clock that stands still, what is due in a millisecond stays so. */
 const mostRounds = 100
 /** Whether a round wants the next one at once, since something is or was due: also where another worker has it in hand, which may die. */
-const isDue = (more: boolean | number) => more === true || more === 1
+const isDue = (more: boolean | number) => more === true || (more !== false && more <= soonMs)
 
 /** Starts one on a record whose clock is simulated. */
 export function startSimulatedWorker(databaseUrl: string, openCarrier: () => Carrier): SimulatedWorker {

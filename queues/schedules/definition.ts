@@ -22,7 +22,9 @@ export const ruleFields = {
   everyMs: z.number().optional().describe('Instead of `cron`: milliseconds between two occurrences'),
   anchor: instant
     .optional()
-    .describe('Moment of one of the occurrences of `everyMs`; when the schedule was made, if absent'),
+    .describe(
+      'Moment of one of the occurrences of `everyMs`; if absent, `startsAt`, or else when the schedule was made',
+    ),
   startsAt: instant.optional().describe('None before'),
   endsAt: instant.optional().describe('None after'),
 }

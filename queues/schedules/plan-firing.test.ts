@@ -25,10 +25,8 @@ function due(passedMs: number, overrides: Partial<DueSchedule> = {}): DueSchedul
     paused: false,
     type: 'echo',
     queue: 'default',
-    input: null,
     priority: 0,
     tags: [],
-    metadata: {},
     maxAttempts: 1,
     timeoutMs: 1,
     nextAt,
@@ -38,6 +36,7 @@ function due(passedMs: number, overrides: Partial<DueSchedule> = {}): DueSchedul
     updatedAt: nextAt,
     now: new Date(start + passedMs),
     isRunning: false,
+    bytes: 2,
     ...overrides,
   }
 }

@@ -23,17 +23,20 @@ export function planFiring(schedule: DueSchedule, recurrence: Recurrence): Firin
   const { occurrences, count } = isAlone
     ? { occurrences: [{ at: nextAt }], count: 1 }
     : recurrence.missed(before, now, mostCaughtUp + 1 + mostInGrace)
-  const due = occurrences.slice(0, occurrences.findLastIndex(({ at }) => dueAt(schedule, at) <= now) + 1)
+  const isDue = ({ at }: Occurrence) => dueAt(schedule, at) <= now
+  const due = occurrences.slice(0, Math.max(occurrences.findLastIndex(isDue), 0) + 1)
   const isLate = ({ at }: Occurrence) => now.getTime() - dueAt(schedule, at).getTime() > graceMs
   const late = due.filter(isLate)
   const left = late.slice(0, Math.max(late.length - mostCaughtUp, 0))
   const fired = due.slice(left.length)
   const earlier = count === undefined ? undefined : count - occurrences.length
+  const runs = byOverlap(schedule, fired)
+  const madeUpFor = runs.slice(0, late.length - left.length).filter(({ outcome }) => outcome === 'due').length
   return {
     schedule,
-    occurrences: [...recordMissed(nextAt, left, earlier), ...byOverlap(schedule, fired)],
+    occurrences: [...recordMissed(nextAt, left, earlier), ...runs],
     next: firingOf(schedule, isAlone ? following : recurrence.next(due.at(-1)?.at ?? before)),
-    missed: late.length === 0 ? undefined : tellMissed(nextAt, late, { earlier, fired: late.length - left.length }),
+    missed: late.length === 0 ? undefined : tellMissed(nextAt, late, { earlier, fired: madeUpFor }),
   }
 }
 

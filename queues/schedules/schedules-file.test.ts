@@ -52,7 +52,7 @@ describe('The schedules file', () => {
       ['by-hand', 'api', expect.anything()],
       ['often', 'file', { everyMs: 6000 }],
     ])
-    expect(await apply('')).toEqual([{ name: 'often', change: 'removed' }])
+    expect(await apply('{}')).toEqual([{ name: 'often', change: 'removed' }])
   })
 
   it('tells what it would do, and does not, when that is asked', async () => {
@@ -76,6 +76,7 @@ describe('The schedules file', () => {
 
   it.each([
     ['is no YAML', 'a: [', /Mend schedules.yaml/],
+    ['is empty, as one that was cut off', '', /is empty/],
     ['is a list', '- a', /Mend schedules.yaml/],
     ['has a field that is none', two.replace('cron:', 'corn:'), /nightly.*corn/],
     [

@@ -116,8 +116,8 @@ async function apply(sql: Sql, wanted: readonly FileSchedule[], path: string): P
   }
   if (problems.length > 0) throw bad(path, problems)
   const names = new Set(wanted.map(({ name }) => name))
-  for (const { name, source } of await listSchedules(sql, tenant, { limit: mostOwned })) {
-    if (source !== 'file' || names.has(name)) continue
+  for (const { name } of await listSchedules(sql, tenant, { limit: mostOwned, source: 'file' })) {
+    if (names.has(name)) continue
     await deleteSchedule(sql, tenant, name, 'file')
     changes.push({ name, change: 'removed' })
   }
@@ -126,7 +126,9 @@ async function apply(sql: Sql, wanted: readonly FileSchedule[], path: string): P
 
 function parseText(text: string, path: string): unknown {
   try {
-    return parse(text) ?? {}
+    const document: unknown = parse(text)
+    if (document === null) throw new Error('it is empty; write {} to have no schedules')
+    return document
   } catch (error) {
     throw bad(path, [(error as Error).message.split('\n')[0] ?? ''])
   }

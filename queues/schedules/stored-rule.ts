@@ -5,13 +5,13 @@ import { openRecurrence, type Occurrence, type Recurrence, type RecurrenceRule }
 /** What decides when a schedule fires. */
 export type Timing = Pick<ScheduleRow, 'id' | 'rule' | 'jitterMs' | 'createdAt'>
 
-/** @returns the rule of a schedule. One of `everyMs` without an anchor counts from when the schedule was made. */
+/** @returns the rule of a schedule. One of `everyMs` without an anchor counts from its start, or from when it was made. */
 export function ruleOf({ rule, createdAt }: Pick<Timing, 'rule' | 'createdAt'>): RecurrenceRule {
   const { anchor, startsAt, endsAt, ...others } = rule
   const instant = (text: string | undefined) => (text === undefined ? undefined : new Date(text))
   return {
     ...others,
-    anchor: instant(anchor) ?? (rule.everyMs === undefined ? undefined : createdAt),
+    anchor: rule.everyMs === undefined ? undefined : (instant(anchor) ?? instant(startsAt) ?? createdAt),
     startsAt: instant(startsAt),
     endsAt: instant(endsAt),
   }
