@@ -96,6 +96,26 @@ describe('A round', () => {
     expect(events).toBe(1)
   })
 
+  it('does not cancel the run before where no other is made', async () => {
+    await add(1_000, { overlap: 'cancel-previous', missed: 'skip' })
+    const one = ticker()
+    await one.runOnce()
+    await moveBack(2 * minute + 1_000)
+    const endsAt = new Date(Date.now() - 90_000).toISOString()
+    await record.sql`update schedules set rule = jsonb_set(rule::jsonb, '{endsAt}', to_jsonb(${endsAt}::text))::json`
+    await one.runOnce()
+    expect((await jobs()).map(({ status }) => status as string)).toEqual(['queued'])
+  })
+
+  it('fires no more at once than a statement can bear', async () => {
+    for (let n = 0; n < 3; n++) await add(400 * minute, { name: `s${n}`, missed: 'all', missedMax: 1_000 })
+    const one = ticker()
+    expect(await one.runOnce()).toBe(true)
+    expect((await jobs()).length).toBeLessThanOrEqual(1_000)
+    expect(await one.runOnce()).toBe(1)
+    expect(await jobs()).toHaveLength(3 * 401)
+  })
+
   it('sets a schedule aside that cannot be fired, and fires the others', async () => {
     const [broken, unstorable, ...others] = [
       await add(1_000, { name: 'broken', rule: { cron: 'no' } }),

@@ -7,6 +7,9 @@ import type { Violation } from '../report.ts'
 /** Occurrences of one schedule in a simulated day, at most: one every 45 s has 1,920. */
 const most = 10_000
 
+/** By how much the clock is set back at most: moments of the record may be as much out of order. */
+const skewMs = 600_000
+
 /** A job that a schedule made. */
 export interface ScheduledJob {
   readonly id: string
@@ -91,7 +94,10 @@ function judgeOverlap({ schedule, occurrences, jobs }: Evidence): string[] {
   const overlapped = occurrences.filter(({ outcome }) => outcome === 'overlapped')
   if (schedule.overlap === 'allow') return overlapped.map(({ at }) => `${at.toISOString()} was left out as overlapping`)
   const wasBusy = ({ recordedAt }: OccurrenceRow) =>
-    jobs.some(({ createdAt, finishedAt }) => createdAt <= recordedAt && (!finishedAt || finishedAt >= recordedAt))
+    jobs.some(({ createdAt, finishedAt }) => {
+      const at = recordedAt.getTime()
+      return createdAt.getTime() - skewMs <= at && (!finishedAt || finishedAt.getTime() + skewMs >= at)
+    })
   const unjustified = overlapped
     .filter((each) => !wasBusy(each))
     .map(({ at }) => `${at.toISOString()} was left out as overlapping, but nothing ran`)
@@ -99,7 +105,7 @@ function judgeOverlap({ schedule, occurrences, jobs }: Evidence): string[] {
   const together = ordered.filter((job, index) => {
     const before = ordered[index - 1]
     const endedAt = schedule.overlap === 'skip' ? before?.finishedAt : (before?.cancelRequestedAt ?? before?.finishedAt)
-    return before && (!endedAt || endedAt > job.createdAt)
+    return before && (!endedAt || endedAt.getTime() > job.createdAt.getTime() + skewMs)
   })
   const needless = ordered.filter(({ cancelRequestedAt }, index) => cancelRequestedAt && !ordered[index + 1])
   return [
