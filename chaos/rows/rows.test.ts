@@ -1,12 +1,11 @@
 import { describeOnBothCarriers } from '@jobyard/testing/platform'
 import { expect, it } from 'vitest'
 import { runTrials } from './rows.ts'
-import { trials as notificationTrials } from './notifications/index.ts'
 import { trials as serverTrials } from './servers/index.ts'
 
 /** Rows whose trials take a few seconds and need no luck. */
-const rows = [3, 4, 22, 32]
-const trials = [...serverTrials, ...notificationTrials].filter(({ row }) => rows.includes(row))
+const rows = [3, 4, 22]
+const trials = serverTrials.filter(({ row }) => rows.includes(row))
 
 describeOnBothCarriers('A fast selection of the table of faults', (carrier) => {
   it.each(trials)(
