@@ -13,7 +13,7 @@ import {
 } from '@jobyard/db/schedules'
 import { describeRecurrence } from '@jobyard/queues/recurrence/describe'
 import { previewRuns } from '@jobyard/queues/recurrence/preview'
-import { openRecurrence, RecurrenceError } from '@jobyard/queues/recurrence/recurrence'
+import { RecurrenceError } from '@jobyard/queues/recurrence/recurrence'
 import { storedRule, type RuleFields, type ScheduleDefinition } from '@jobyard/queues/schedules/definition'
 import { putSchedule } from '@jobyard/queues/schedules/put-schedule'
 import { nextFiring, openRule, ruleOf } from '@jobyard/queues/schedules/stored-rule'
@@ -61,8 +61,10 @@ export class ScheduleActions {
     definition: ScheduleDefinition,
   ): Promise<{ schedule: ScheduleView; isNew: boolean }> {
     const { sql, jobs } = this.#options
-    const run = jobs.prepare(tenant, definition)
-    if ((await countSchedules(sql, tenant, { upTo: maxSchedules })) >= maxSchedules) await this.#refuseNew(tenant, name)
+    const job = jobs.prepare(tenant, definition)
+    const { type, queue, input, priority, tags, metadata, maxAttempts, timeoutMs } = job
+    const run = { type, queue, input, priority, tags, metadata, maxAttempts, timeoutMs }
+    if (!(await readSchedule(sql, tenant, name))) await this.#refuseTooMany(tenant)
     const upserted = await putSchedule(sql, { tenant, name, source: 'api', definition, run }).catch(rethrow)
     if (!upserted) throw ownedByFile(name)
     return { schedule: viewSchedule(await this.#read(tenant, name)), isNew: upserted.change === 'created' }
@@ -74,7 +76,7 @@ export class ScheduleActions {
     const { cron = known.cron, everyMs, timeZone = known.timeZone, endsAt = known.endsAt } = rule
     const { skipped, repeated, startsAt, anchor } = known
     const kind =
-      everyMs === undefined ? { cron, timeZone, skipped, repeated, seconds: hasSeconds(cron) } : { everyMs, anchor }
+      everyMs === undefined ? { cron, timeZone, skipped, repeated, seconds: secondsOf(cron) } : { everyMs, anchor }
     await this.put(tenant, name, { ...row, ...kind, startsAt, endsAt, tags: [...row.tags] })
   }
 
@@ -134,7 +136,6 @@ export class ScheduleActions {
     const from = after === undefined ? new Date(await readClock(this.#options.sql)) : new Date(after)
     const rule = ruleOf({ rule: storedRule(fields), createdAt: from })
     try {
-      openRecurrence(rule)
       const details = previewRuns(rule, from, count).map(({ at, ...others }) => ({ at: at.toISOString(), ...others }))
       return { description: describeRecurrence(rule), runs: details.map(({ at }) => at), details }
     } catch (error) {
@@ -142,8 +143,8 @@ export class ScheduleActions {
     }
   }
 
-  async #refuseNew(tenant: string, name: string): Promise<void> {
-    if (await readSchedule(this.#options.sql, tenant, name)) return
+  async #refuseTooMany(tenant: string): Promise<void> {
+    if ((await countSchedules(this.#options.sql, tenant, { upTo: maxSchedules })) < maxSchedules) return
     throw new Problem('conflict', `There are ${maxSchedules} schedules already. Delete one that is not needed.`)
   }
 
@@ -154,7 +155,8 @@ export class ScheduleActions {
   }
 }
 
-const hasSeconds = (cron: string | undefined) => cron?.trim().split(/\s+/).length === 6
+/** What stands about seconds in the rule of an expression. */
+const secondsOf = (cron: string | undefined) => cron?.trim().split(/\s+/).length === 6 || undefined
 
 /** @throws Problem `cron-invalid` instead of RecurrenceError. */
 function rethrow(error: unknown): never {

@@ -2,16 +2,27 @@ import { textArray } from './arrays.ts'
 import type { Sql } from './connect.ts'
 import type { JobStatus } from './statuses.ts'
 
-/** When a schedule fires, as it is stored; queues/recurrence reads it. Instants are RFC 3339. */
+/**
+ * When a schedule fires, as it is stored: either `cron`, with what goes with it, or `everyMs`; what belongs to the other kind is not looked at.
+ * Instants are RFC 3339. What it means is said in queues/recurrence.
+ */
 export interface ScheduleRule {
+  /** Five fields: minute, hour, day of month, month, day of week; six, seconds first, if `seconds` is true. */
   readonly cron?: string | undefined
   readonly seconds?: boolean | undefined
+  /** IANA name of the zone whose wall clocks `cron` means; default `UTC`. */
   readonly timeZone?: string | undefined
+  /** A time that clocks skip fires right `after` the gap (default), or is dropped. */
   readonly skipped?: 'after' | 'drop' | undefined
+  /** A time that clocks show twice fires once or twice; `auto` (default) is twice if the expression takes every hour of a day, else once. */
   readonly repeated?: 'auto' | 'once' | 'twice' | undefined
+  /** Milliseconds between occurrences, whatever clocks do: a whole number from 1,000 to 366 days. */
   readonly everyMs?: number | undefined
+  /** An instant of the row that `everyMs` makes in both directions; default `startsAt`, else when the schedule was made. */
   readonly anchor?: string | undefined
+  /** No occurrence is before this instant. */
   readonly startsAt?: string | undefined
+  /** No occurrence is after this instant. */
   readonly endsAt?: string | undefined
 }
 
@@ -112,11 +123,7 @@ export async function upsertSchedule(sql: Sql, schedule: NewSchedule): Promise<U
   const { id, createdAt, tenant, name, source, paused, next, known, ...terms } = schedule
   const willPause = sql`coalesce(${paused ?? null}::boolean, s.paused)`
   const [written] = await sql<(ScheduleRow & { created: boolean })[]>`
-    with left_out as (
-      ${recordLeftOut(sql)} where s.tenant = ${tenant} and s.name = ${name} and s.source = ${source} and s.id = ${id} and s.version = ${known?.version ?? 0}
-        and (${paused ?? false}::boolean or s.next_at is distinct from ${instant(next.nextAt)}::text::timestamptz) and ${isOverdue(sql)}
-      on conflict do nothing
-    )
+    with written as (
     insert into schedules as s (id, tenant, name, source, rule, jitter_ms, missed, missed_max, overlap, paused, type, queue, input, priority,
       tags, metadata, max_attempts, timeout_ms, next_at, due_at, created_at, updated_at)
     values (${id}, ${tenant}, ${name}, ${source}, ${JSON.stringify(terms.rule)}::text::json, ${terms.jitterMs}, ${terms.missed},
@@ -133,7 +140,12 @@ export async function upsertSchedule(sql: Sql, schedule: NewSchedule): Promise<U
       updated_at = case when ${differs(sql, willPause)} then statement_timestamp() else s.updated_at end
     where s.id = excluded.id and s.source = excluded.source and s.version = ${known?.version ?? 0}
       and s.next_at is not distinct from ${instant(known?.nextAt ?? null)}::text::timestamptz
-    returning ${scheduleColumns(sql)}, s.xmax = 0 as created`
+    returning ${scheduleColumns(sql)}, s.xmax = 0 as created
+    ), left_out as (
+      ${recordLeftOut(sql)} join written using (id)
+      where ${isOverdue(sql)} and (written.due_at is null or written.next_at is distinct from s.next_at) on conflict do nothing
+    )
+    select * from written`
   if (!written) return undefined
   const { created, ...row } = written
   return { row, change: created ? 'created' : row.version === known?.version ? 'unchanged' : 'changed' }

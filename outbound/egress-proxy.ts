@@ -8,19 +8,6 @@ export class EgressProxyError extends Error {
   override readonly name = 'EgressProxyError'
 }
 
-/**
- * Reads the URL of a proxy, such as `http://user:password@proxy.internal:3128`.
- *
- * @returns undefined for the empty text: requests go out directly.
- * @throws TypeError when it is no such URL; the text is not quoted, since it may hold a password.
- */
-export function parseEgressProxy(text: string): URL | undefined {
-  if (text === '') return undefined
-  const url = URL.parse(text)
-  if (url && /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search + url.hash === '') return url
-  throw new TypeError('An egress proxy looks like http://user:password@proxy.internal:3128')
-}
-
 /** Where a tunnel is to end. */
 export interface TunnelEnd {
   /** Of the same receiver: what a name stands for. */

@@ -1,9 +1,8 @@
 import { parseArgs, styleText } from 'node:util'
-import { connect } from '@jobyard/db/connect'
 import { catalogue } from '@jobyard/queues/catalogue'
 import { readConfiguration, readVariable, serverVariables } from '@jobyard/queues/configuration'
 import { runProcess } from '@jobyard/queues/process'
-import { applySchedules, readSchedulesFile, type FileChange } from '@jobyard/queues/schedules/schedules-file'
+import { applySchedulesFile, type FileChange } from '@jobyard/queues/schedules/schedules-file'
 
 const signs: Record<FileChange['change'], string> = {
   created: styleText('green', '+'),
@@ -18,13 +17,7 @@ await runProcess(async () => {
   const { DATABASE_URL } = readConfiguration({ DATABASE_URL: serverVariables.DATABASE_URL }, process.env)
   const path = readVariable('JOBYARD_SCHEDULES', process.env)
   if (!path) throw new Error('JOBYARD_SCHEDULES is not set: it names the schedules file')
-  const wanted = await readSchedulesFile(path, catalogue)
-  const db = connect(DATABASE_URL, { applicationName: 'jobyard-schedules', max: 1, maxTransactions: 1 })
-  try {
-    const changes = await applySchedules(db, wanted, { path, dryRun })
-    for (const { name, change } of changes) process.stdout.write(`${signs[change]} ${change.padEnd(9)}  ${name}\n`)
-    process.stdout.write(dryRun ? 'Nothing was done: a dry run.\n' : 'Done.\n')
-  } finally {
-    await db.close()
-  }
+  const changes = await applySchedulesFile(DATABASE_URL, { path, catalogue, dryRun })
+  for (const { name, change } of changes) process.stdout.write(`${signs[change]} ${change.padEnd(9)}  ${name}\n`)
+  process.stdout.write(dryRun ? 'Nothing was done: a dry run.\n' : 'Done.\n')
 })

@@ -12,7 +12,6 @@ it('has a default for everything but the database and the secret', () => {
     WORKER_DUTY: 'ordinary',
     SHUTDOWN_GRACE_MS: 25_000,
     OUTBOUND_ALLOW: '',
-    OUTBOUND_PROXY: '',
   })
   expect(() => readConfig({}, queues)).toThrow('DATABASE_URL is not set')
   expect(() => readConfig({ DATABASE_URL }, queues)).toThrow('JOBYARD_SECRET is not set')
@@ -22,6 +21,14 @@ it('takes the names of known queues only', () => {
   expect(readConfig({ ...servers, WORKER_QUEUES: 'default, http' }, queues).WORKER_QUEUES).toEqual(['default', 'http'])
   expect(() => readConfig({ ...servers, WORKER_QUEUES: 'defualt' }, queues)).toThrow(
     'WORKER_QUEUES may name only default, http',
+  )
+})
+
+it('takes the URL of a proxy that ends with its port', () => {
+  const proxy = 'http://user:password@proxy:3128'
+  expect(readConfig({ ...servers, OUTBOUND_PROXY: proxy }, queues).OUTBOUND_PROXY).toBe(proxy)
+  expect(() => readConfig({ ...servers, OUTBOUND_PROXY: 'proxy:3128' }, queues)).toThrow(
+    'OUTBOUND_PROXY must look like',
   )
 })
 

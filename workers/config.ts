@@ -13,7 +13,10 @@ const variables = {
   RETENTION_FAILED_MS: duration.default(30 * dayMs),
   RETENTION_EVENTS_MS: duration.default(7 * dayMs),
   OUTBOUND_ALLOW: z.string().default(''),
-  OUTBOUND_PROXY: z.string().default(''),
+  OUTBOUND_PROXY: z
+    .string()
+    .regex(/^https?:\/\/[^/?#]+\/?$/, 'must look like http://user:password@proxy:3128')
+    .optional(),
   JOBYARD_SCHEDULES: z.string().optional(),
   SMTP_URL: z
     .string()

@@ -45,12 +45,11 @@ export class DeliveryWindows {
       const window = this.#windows.get(endpoint.id) ?? (await this.#recall(endpoint))
       if (endpoint.failures >= failuresToOpen) window.width = Math.min(window.width, firstWidth)
     }
-    const busy = [...this.#windows.values()].filter(({ inFlight }) => inFlight.size > 0)
-    const others = busy.length - endpoints.filter(({ id }) => (this.#windows.get(id)?.inFlight.size ?? 0) > 0).length
+    const busy = [...this.#windows].filter(([, { inFlight }]) => inFlight.size > 0)
     this.#share = shareOf({
       concurrency: endpoints[0]?.concurrency ?? 0,
-      endpoints: endpoints.length + others,
-      inFlight: busy.reduce((total, { inFlight }) => total + inFlight.size, 0),
+      endpoints: new Set([...endpoints.map(({ id }) => id), ...busy.map(([id]) => id)]).size,
+      inFlight: busy.reduce((total, [, { inFlight }]) => total + inFlight.size, 0),
     })
   }
 

@@ -1,14 +1,13 @@
 import { checkServer } from '@jobyard/db/check-server'
 import { connect } from '@jobyard/db/connect'
 import { parseAllowList } from '@jobyard/outbound/address-rules'
-import { parseEgressProxy } from '@jobyard/outbound/egress-proxy'
 import { createGuardedFetch } from '@jobyard/outbound/guarded-fetch'
 import { awaitServer } from '@jobyard/queues/await-server'
 import { openCarrier, type Carrier } from '@jobyard/queues/carrier'
 import { catalogue, type Catalogue } from '@jobyard/queues/catalogue'
 import { createLogger } from '@jobyard/queues/logger'
 import type { StopSignals } from '@jobyard/queues/process'
-import { applySchedules, readSchedulesFile } from '@jobyard/queues/schedules/schedules-file'
+import { applySchedulesFile } from '@jobyard/queues/schedules/schedules-file'
 import type { Logger } from 'pino'
 import { readConfig } from './config.ts'
 import type { Handler } from './define-handler.ts'
@@ -51,7 +50,7 @@ export async function work(signals: StopSignals, types: KnownTypes = { catalogue
     await applyFile(config.JOBYARD_SCHEDULES, config.DATABASE_URL, types.catalogue, log)
   const guardedFetch = createGuardedFetch({
     allow: parseAllowList(config.OUTBOUND_ALLOW),
-    proxy: parseEgressProxy(config.OUTBOUND_PROXY),
+    proxy: config.OUTBOUND_PROXY === undefined ? undefined : new URL(config.OUTBOUND_PROXY),
     ...outboundLimits,
   })
   const handlers = types.createHandlers({ smtpUrl: config.SMTP_URL, guardedFetch })
@@ -81,14 +80,8 @@ export async function work(signals: StopSignals, types: KnownTypes = { catalogue
 
 /** @throws Error that names the file and what is wrong with it; nothing of it was done then. */
 async function applyFile(path: string, databaseUrl: string, known: Catalogue, log: Logger): Promise<void> {
-  const wanted = await readSchedulesFile(path, known)
-  const db = connect(databaseUrl, { applicationName: 'jobyard-schedules', max: 1, maxTransactions: 1 })
-  try {
-    const changes = await applySchedules(db, wanted, { path })
-    log.info({ path, changes: changes.filter(({ change }) => change !== 'unchanged') }, 'The schedules file is applied')
-  } finally {
-    await db.close()
-  }
+  const changes = await applySchedulesFile(databaseUrl, { path, catalogue: known })
+  log.info({ path, changes: changes.filter(({ change }) => change !== 'unchanged') }, 'The schedules file is applied')
 }
 
 async function awaitCarrier(config: ReturnType<typeof readConfig>, carrier: Carrier, log: Logger): Promise<void> {

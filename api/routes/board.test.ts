@@ -226,7 +226,8 @@ describe('the buttons', () => {
     const edit = async (payload: object) => app.inject({ method: 'PATCH', url, headers: { authorization }, payload })
     const stored = async () => readSchedule(record.sql, 'default', 'edited')
     expect((await edit({ pattern: '0 4 * * *' })).statusCode).toBe(204)
-    expect(await stored()).toMatchObject({ rule: { cron: '0 4 * * *', timeZone: 'Europe/Berlin' }, priority: 3 })
+    expect((await stored())?.rule).toEqual({ cron: '0 4 * * *', timeZone: 'Europe/Berlin' })
+    expect((await stored())?.priority).toBe(3)
     expect((await edit({ every: 60_000 })).statusCode).toBe(204)
     expect((await stored())?.rule).toEqual({ everyMs: 60_000 })
     for (const wrong of [{ pattern: '0 25 * * *' }, { pattern: '0 4 * * *', limit: 3 }]) {

@@ -1,21 +1,10 @@
-/** When a schedule fires: either `cron`, with what goes with it, or `everyMs`; what belongs to the other kind is not looked at. */
-export interface RecurrenceRule {
-  /** Five fields: minute, hour, day of month, month, day of week; six, seconds first, if `seconds` is true. */
-  readonly cron?: string | undefined
-  readonly seconds?: boolean | undefined
-  /** IANA name of the zone whose wall clocks `cron` means; default `UTC`. */
-  readonly timeZone?: string | undefined
-  /** A time that clocks skip fires right `after` the gap (default), or is dropped. */
-  readonly skipped?: 'after' | 'drop' | undefined
-  /** A time that clocks show twice fires once or twice; `auto` (default) is twice if the expression takes every hour of a day, else once. */
-  readonly repeated?: 'auto' | 'once' | 'twice' | undefined
-  /** Milliseconds between occurrences, whatever clocks do: a whole number from 1,000 to 366 days. */
-  readonly everyMs?: number | undefined
-  /** An instant of the row that `everyMs` makes in both directions; default `startsAt`, else 1970-01-01T00:00:00Z. */
+import type { ScheduleRule } from '@jobyard/db/schedules'
+
+/** When a schedule fires, as it is stored, but for its instants, which are dates here. */
+export interface RecurrenceRule extends Omit<ScheduleRule, 'anchor' | 'startsAt' | 'endsAt'> {
+  /** Default `startsAt`, else 1970-01-01T00:00:00Z. */
   readonly anchor?: Date | undefined
-  /** No occurrence is before this instant. */
   readonly startsAt?: Date | undefined
-  /** No occurrence is after this instant. */
   readonly endsAt?: Date | undefined
 }
 

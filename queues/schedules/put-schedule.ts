@@ -46,7 +46,6 @@ export async function putSchedule(sql: Sql, wanted: WantedSchedule): Promise<Ups
   const { tenant, name, source, definition, run } = wanted
   const { jitterMs, missed, missedMax, overlap, paused } = definition
   const rule = storedRule(definition)
-  openRule({ rule, createdAt: new Date() })
   for (let left = tries; left > 0; left--) {
     const [known, ms] = await Promise.all([readSchedule(sql, tenant, name), readClock(sql)])
     if (known && known.source !== source) return undefined

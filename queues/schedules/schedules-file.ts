@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { Database, Sql } from '@jobyard/db/connect'
+import { connect, type Database, type Sql } from '@jobyard/db/connect'
 import { deleteSchedule, listSchedules } from '@jobyard/db/schedules'
 import { parse } from 'yaml'
 import { z } from 'zod'
@@ -76,6 +76,24 @@ export function parseSchedules(text: string, catalogue: Catalogue, path = 'the s
   })
   if (problems.length > 0) throw bad(path, problems)
   return schedules.toSorted((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** Reads a schedules file and applies it, over connections of its own. @throws what {@link readSchedulesFile} and {@link applySchedules} do. */
+export async function applySchedulesFile(
+  databaseUrl: string,
+  {
+    path,
+    catalogue,
+    dryRun = false,
+  }: { readonly path: string; readonly catalogue: Catalogue; readonly dryRun?: boolean },
+): Promise<FileChange[]> {
+  const wanted = await readSchedulesFile(path, catalogue)
+  const db = connect(databaseUrl, { applicationName: 'jobyard-schedules', max: 1, maxTransactions: 1 })
+  try {
+    return await applySchedules(db, wanted, { path, dryRun })
+  } finally {
+    await db.close()
+  }
 }
 
 /**

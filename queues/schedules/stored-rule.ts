@@ -11,7 +11,7 @@ export function ruleOf({ rule, createdAt }: Pick<Timing, 'rule' | 'createdAt'>):
   const instant = (text: string | undefined) => (text === undefined ? undefined : new Date(text))
   return {
     ...others,
-    anchor: rule.everyMs === undefined ? undefined : (instant(anchor) ?? instant(startsAt) ?? createdAt),
+    anchor: instant(anchor ?? startsAt) ?? createdAt,
     startsAt: instant(startsAt),
     endsAt: instant(endsAt),
   }
