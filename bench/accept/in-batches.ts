@@ -27,7 +27,7 @@ interface Opened {
 
 const sender = new URL('batch-sender.ts', import.meta.url)
 const wholeJobs = 60_000
-const quickJobs = 4_000
+const quickJobs = 40_000
 /** A quarter of the jobs is sent before the clock starts; so much makes one stream, four of which are under way at once. */
 const quarter = 1 / 4
 const arrayLength = 1_000

@@ -56,6 +56,10 @@ export const jobs = pgTable(
     /** Events with data that were written of it; null is none. */
     told: integer('told'),
     redriveOf: uuid('redrive_of'),
+    /** The job that was last made of this one, which had failed or was cancelled. */
+    redrivenAs: uuid('redriven_as'),
+    /** Unfinished jobs of a type that share it are one. */
+    deduplicationKey: text('deduplication_key'),
     createdAt: instant('created_at').notNull(),
     startedAt: instant('started_at'),
     finishedAt: instant('finished_at'),
@@ -65,6 +69,7 @@ export const jobs = pgTable(
       .on(job.dueAt)
       .where(sql`due_at is not null`),
     index('jobs_by_tenant').on(job.tenant, job.id),
+    index('jobs_by_type').on(job.tenant, job.type, job.id),
     check('jobs_status', sql`status in ('scheduled', 'queued', 'running', 'retrying', ${terminal})`),
     check('jobs_finished_at', sql`(finished_at is not null) = (status in (${terminal}))`),
     check('jobs_worker', sql`status <> 'running' or worker_id is not null`),
