@@ -13,17 +13,24 @@ import type { Logger } from 'pino'
 import { BatchItems } from './batch-items.ts'
 import type { StreamLimits } from './batch-stream.ts'
 import { BatchStreams } from './batch-streams.ts'
+import { AuditBook } from './callers/audit-book.ts'
+import { Callers } from './callers/callers.ts'
+import type { JwtSettings } from './callers/jwt-settings.ts'
 import { Cursors } from './cursor.ts'
 import { DeliveryActions } from './delivery-actions.ts'
 import { EndpointActions } from './endpoint-actions.ts'
 import { FinishedJobs } from './finished-jobs.ts'
 import { JobActions } from './job-actions.ts'
 import { parseJson } from './parse-json.ts'
-import { keyMatcher, registerAuth } from './plugins/auth.ts'
+import { registerAudit } from './plugins/audit.ts'
+import { registerAuth } from './plugins/auth.ts'
 import { BodyDeadline } from './plugins/body-deadline.ts'
 import { registerErrors } from './plugins/errors.ts'
+import { registerHeaders } from './plugins/headers.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
 import { boundRecordRoutes, withinRecordBounds } from './plugins/record-bounds.ts'
+import { apiKeyRoutes } from './routes/api-keys.ts'
+import { auditLogRoutes } from './routes/audit-log.ts'
 import { batchRoutes } from './routes/batch.ts'
 import { boardRoutes } from './routes/board.ts'
 import { deliveryRoutes } from './routes/deliveries.ts'
@@ -45,6 +52,12 @@ export interface AppDependencies {
   readonly adminKey: string
   /** Signs cursors, and encrypts the secrets of endpoints. */
   readonly secret: string
+  /** Which tokens of others let callers in; none when absent. */
+  readonly jwt?: JwtSettings | undefined
+  /** Sites whose pages may call the API; none when absent. */
+  readonly corsOrigins?: readonly string[]
+  /** Addresses and networks of proxies whose `X-Forwarded-…` headers are believed; none when absent. */
+  readonly trustedProxies?: readonly string[]
   /** Private hosts and networks that endpoints may be at; none when absent. */
   readonly outboundAllow?: AllowList
   readonly version: string
@@ -84,6 +97,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
+    trustProxy: deps.trustedProxies?.length ? [...deps.trustedProxies] : false,
     http: { headersTimeout: requestTimeoutMs, shouldUpgradeCallback: (request) => upgrades.admits(request) },
     forceCloseConnections: 'idle',
   })
@@ -100,8 +114,13 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     }
   })
   registerErrors(app)
-  registerAuth(app, deps.adminKey)
+  await registerHeaders(app, deps.corsOrigins ?? [])
+  const callers = new Callers({ adminKey: deps.adminKey, sql: db.sql, circuit, jwt: deps.jwt })
+  registerAuth(app, callers)
   boundRecordRoutes(app, { circuit, deadlineMs })
+  const bounded = withinRecordBounds({ circuit, deadlineMs })
+  const auditBook = new AuditBook(db.sql, log)
+  registerAudit(app, auditBook, bounded)
   await registerOpenApi(app, deps.version)
   const finished = new FinishedJobs(db.sql)
   const items = new BatchItems(actions, intake, log)
@@ -121,16 +140,21 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   await app.register(eventRoutes, {
     sql: db.sql,
     streams: events,
-    bounded: withinRecordBounds({ circuit, deadlineMs }),
+    callers,
+    bounded,
   })
-  await app.register(batchRoutes, { items, streams, bodyDeadline })
+  await app.register(batchRoutes, { items, streams, callers, bodyDeadline })
   await app.register(jobTypeRoutes, { catalogue })
   await app.register(queueRoutes, { sql: db.sql, actions })
   await app.register(healthRoutes, { sql: db.sql, circuit, carrier, tickets, accepting })
-  await app.register(boardRoutes, { sql: db.sql, actions, schedules, catalogue, isAdminKey: keyMatcher(deps.adminKey) })
+  await app.register(apiKeyRoutes, { sql: db.sql, callers, cursors })
+  await app.register(auditLogRoutes, { sql: db.sql, cursors })
+  await app.register(boardRoutes, { sql: db.sql, actions, schedules, catalogue, callers })
   app.addHook('onClose', async () => {
     await intake.drained()
     await tickets.flush()
+    await auditBook.drained()
+    await callers.close()
     circuit.stop()
   })
   return app

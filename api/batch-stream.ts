@@ -3,7 +3,7 @@ import type { BatchItems, ItemAnswer } from './batch-items.ts'
 import { isBlank, LineSplitter, readLine, tooLong, type Line } from './ndjson.ts'
 import { OrderedAnswers } from './ordered-answers.ts'
 import { invalid } from './plugins/errors.ts'
-import { Problem, type ProblemKind } from './problem.ts'
+import { Problem } from './problem.ts'
 
 export interface StreamLimits {
   /** Jobs in one stream. */
@@ -85,7 +85,12 @@ export class BatchStream {
 
   /** Reads no more, answers what was handed in, and ends with a problem that says `why`. */
   interrupt(why: string): void {
-    this.#stop('unavailable', `${why} ${goOn}`)
+    this.#stop(new Problem('unavailable', `${why} ${goOn}`))
+  }
+
+  /** As {@link interrupt}, with another problem. */
+  refuse(problem: Problem): void {
+    this.#stop(problem)
   }
 
   /** Looks again whether it may hand something in. */
@@ -99,7 +104,7 @@ export class BatchStream {
       for (const line of lines) {
         if (line !== tooLong && isBlank(line)) continue
         if (this.#answers.promised >= maxItems)
-          this.#stop('too-large', `A stream has ${maxItems} jobs at most. ${goOn}`)
+          this.#stop(new Problem('too-large', `A stream has ${maxItems} jobs at most. ${goOn}`))
         while (this.#reading && this.#isFull()) await this.#progress(!this.#answers.wanted)
         if (!this.#reading) break
         this.#handIn(line)
@@ -120,7 +125,7 @@ export class BatchStream {
       if (piece) {
         yield this.#lines.push(piece.subarray(0, left))
         left -= piece.length
-        if (left < 0) this.#stop('too-large', `A stream has ${maxBytes} bytes at most. ${goOn}`)
+        if (left < 0) this.#stop(new Problem('too-large', `A stream has ${maxBytes} bytes at most. ${goOn}`))
       } else if (this.#source.readableEnded) {
         yield this.#lines.end()
         return
@@ -195,11 +200,11 @@ export class BatchStream {
   #onIdle(): void {
     const { idleMs } = this.#options.limits
     if (!this.#answers.wanted) this.#answers.output.destroy()
-    else this.#stop('timeout', `Nothing came for ${idleMs} ms. ${goOn}`)
+    else this.#stop(new Problem('timeout', `Nothing came for ${idleMs} ms. ${goOn}`))
   }
 
-  #stop(kind: ProblemKind, detail: string): void {
-    if (this.#reading) this.#cutShort = new Problem(kind, detail)
+  #stop(problem: Problem): void {
+    if (this.#reading) this.#cutShort = problem
     this.#reading = false
     this.#wake()
   }

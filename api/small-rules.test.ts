@@ -2,7 +2,7 @@ import { newId } from '@jobyard/db/ids'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Cursors } from './cursor.ts'
-import { keyMatcher } from './plugins/auth.ts'
+import { keyMatcher } from './callers/key-matcher.ts'
 import { preferredWaitMs } from './prefer.ts'
 
 describe('A cursor', () => {

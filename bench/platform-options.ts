@@ -10,6 +10,7 @@ export const retention: WorkersOptions['retention'] = {
   completedMs: 7 * dayMs,
   failedMs: 7 * dayMs,
   eventsMs: 7 * dayMs,
+  auditMs: 7 * dayMs,
 }
 
 /** Bounds of a request to a receiver, as in production. */

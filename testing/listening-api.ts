@@ -11,7 +11,14 @@ import { openRecord } from './record.ts'
 
 export type ListeningApiOptions = Pick<
   AppDependencies,
-  'outboundAllow' | 'streamLimits' | 'eventStreamLimits' | 'bodyTimeoutMs' | 'recordTimeoutMs'
+  | 'outboundAllow'
+  | 'streamLimits'
+  | 'eventStreamLimits'
+  | 'bodyTimeoutMs'
+  | 'recordTimeoutMs'
+  | 'jwt'
+  | 'corsOrigins'
+  | 'trustedProxies'
 >
 
 /** An API on a port of its own, without workers. */

@@ -100,7 +100,7 @@ export async function startPlatform(kind: CarrierKind, options: PlatformOptions 
       handlers: more.handlers ?? handlers,
       concurrency,
       leaseMs,
-      retention: { completedMs: day, failedMs: day, eventsMs: day },
+      retention: { completedMs: day, failedMs: day, eventsMs: day, auditMs: day },
       webhooks: { secret: secretOfTests, guardedFetch },
       log,
     })

@@ -12,6 +12,7 @@ const variables = {
   RETENTION_COMPLETED_MS: duration.default(7 * dayMs),
   RETENTION_FAILED_MS: duration.default(30 * dayMs),
   RETENTION_EVENTS_MS: duration.default(7 * dayMs),
+  RETENTION_AUDIT_MS: duration.default(365 * dayMs),
   OUTBOUND_ALLOW: z.string().default(''),
   OUTBOUND_PROXY: z
     .string()

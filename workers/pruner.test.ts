@@ -19,7 +19,7 @@ beforeEach(() => record.sql`truncate arrivals, workers, jobs, claims, endings`)
 afterAll(() => record.close())
 
 describe('The pruner', () => {
-  const retention = { completedMs: 1_000, failedMs: 100_000, eventsMs: 1_000 }
+  const retention = { completedMs: 1_000, failedMs: 100_000, eventsMs: 1_000, auditMs: 1_000 }
   const clock = { isSteady: async () => true }
   beforeEach(() => record.sql`truncate endpoints, deliveries, outbox`)
 

@@ -1,3 +1,4 @@
+import { pruneAuditEntries } from '@jobyard/db/audit-log'
 import type { Database } from '@jobyard/db/connect'
 import { pruneOccurrences } from '@jobyard/db/occurrences'
 import { pruneEvents, pruneIdempotencyKeys, pruneJobs, pruneLimit, prunePlatformEvents } from '@jobyard/db/prune'
@@ -11,6 +12,8 @@ export interface Retention {
   /** Failed and cancelled jobs. */
   readonly failedMs: number
   readonly eventsMs: number
+  /** The audit log. */
+  readonly auditMs: number
 }
 
 /** Idempotency keys outlive their jobs, in milliseconds: a client that retries for a week is still answered. */
@@ -52,9 +55,10 @@ export class Pruner {
   /** @returns what deletes a batch each, and says of how many. */
   async #kinds(): Promise<(() => Promise<number>)[]> {
     const sql = this.#sql
-    const { completedMs, failedMs, eventsMs } = this.#retention
+    const { completedMs, failedMs, eventsMs, auditMs } = this.#retention
     const queues = await readQueues(sql)
     return [
+      () => pruneAuditEntries(sql, auditMs),
       () => pruneIdempotencyKeys(sql, idempotencyKeysMs),
       () => prunePlatformEvents(sql, eventsMs),
       () => pruneOccurrences(sql, Math.max(completedMs, failedMs)),

@@ -21,7 +21,7 @@ it('Workers stop in time though neither Postgres nor the carrier answers', async
     carrier: openCarrier({ databaseUrl: network.url, onError: () => {} }),
     handlers: [scriptedHandler],
     concurrency: 1,
-    retention: { completedMs: day, failedMs: day, eventsMs: day },
+    retention: { completedMs: day, failedMs: day, eventsMs: day, auditMs: day },
     log: pino({ level: 'silent' }),
   })
   network.freeze()

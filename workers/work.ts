@@ -68,6 +68,7 @@ export async function work(signals: StopSignals, types: KnownTypes = { catalogue
       completedMs: config.RETENTION_COMPLETED_MS,
       failedMs: config.RETENTION_FAILED_MS,
       eventsMs: config.RETENTION_EVENTS_MS,
+      auditMs: config.RETENTION_AUDIT_MS,
     },
     webhooks: { secret: config.JOBYARD_SECRET, guardedFetch },
     log,

@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { keyMatcher } from '../plugins/auth.ts'
+import { keeper } from '../callers/caller.ts'
+import { unknownKey } from '../callers/refusals.ts'
 import { boardGuard } from './guard.ts'
 
 const key = 'the admin key: with a colon, 32+ chars'
@@ -10,7 +11,11 @@ const authorization = basic(`anybody:${key}`)
 let app: FastifyInstance
 beforeAll(() => {
   app = Fastify()
-  app.addHook('onRequest', boardGuard(keyMatcher(key)))
+  const whoShows = (shown: string) => {
+    if (shown === key) return keeper
+    throw unknownKey()
+  }
+  app.addHook('onRequest', boardGuard(whoShows))
   app.route({ method: ['GET', 'PUT'], url: '/', handler: async () => 'inside' })
 })
 afterAll(() => app.close())

@@ -1,4 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Caller } from '../callers/caller.ts'
+import { admit } from '../plugins/auth.ts'
 import { sendProblem } from '../plugins/errors.ts'
 import { Problem } from '../problem.ts'
 
@@ -6,13 +8,18 @@ import { Problem } from '../problem.ts'
  * Makes the hook that stands before everything of the board: a browser sends the password with every request, so requests that
  * another site caused are refused first.
  *
- * @param isAdminKey whether this is a password that opens the board, in constant time.
+ * @param whoShows whose key somebody shows. Throws a Problem `unauthenticated` when it is nobody's.
  */
-export function boardGuard(isAdminKey: (presented: string) => boolean) {
+export function boardGuard(whoShows: (key: string) => Caller | Promise<Caller>) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
     if (isCrossSite(request)) return sendProblem(reply, crossSite())
-    if (!isAdminKey(passwordOf(request.headers.authorization))) return sendProblem(reply, unauthenticated())
-    return undefined
+    try {
+      admit(request, await whoShows(passwordOf(request.headers.authorization)))
+      return undefined
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      return sendProblem(reply, error.kind === 'unauthenticated' ? unauthenticated() : error)
+    }
   }
 }
 
@@ -41,7 +48,7 @@ function crossSite(): Problem {
 function unauthenticated(): Problem {
   return new Problem(
     'unauthenticated',
-    'Log in with any user name and an admin key as the password. The first one stands in JOBYARD_HOME/admin-key.',
+    'Log in with any user name, and the key of an admin of the tenant default as the password. The first one stands in JOBYARD_HOME/admin-key.',
     {
       headers: { 'www-authenticate': 'Basic realm="jobyard board"' },
     },

@@ -1,20 +1,26 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { Problem } from '../problem.ts'
+import type { Role as KeyRole } from '@jobyard/db/api-keys'
+import { defaultTenant, mayActAs, type Caller } from '../callers/caller.ts'
+import type { Callers } from '../callers/callers.ts'
+import { notPlatformWide, roleTooLow } from '../callers/refusals.ts'
 
-/** What a caller may do; each role includes those before it. */
-export type Role = 'public' | 'reader' | 'submitter' | 'operator' | 'admin'
+/** What a caller needs; each role includes those before it. */
+export type Role = 'public' | KeyRole
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** Who may call the route. */
     role?: Role
+    /** Whether all tenants share what the route changes or opens: then the caller must be of the tenant `default`. */
+    platform?: boolean
     /** How callers show who they are: by a Bearer key, or by HTTP Basic to a guard of the route's own scope. */
     authentication?: 'bearer' | 'basic'
   }
   interface FastifyInstance {
     /** What routes of this scope declare when they say nothing themselves: for plugins whose routes we do not write. */
     routeDefaults: FastifyContextConfig
+    /** Every route, with what it declares. */
+    declaredRoutes: DeclaredRoute[]
   }
   interface FastifyRequest {
     /** Whose data the caller sees. */
@@ -24,49 +30,55 @@ declare module 'fastify' {
   }
 }
 
-/** Tenant of the admin key. */
-export const defaultTenant = 'default'
-const adminKeyId = 'admin'
+export interface DeclaredRoute {
+  readonly method: string
+  readonly url: string
+  readonly config: FastifyRequest['routeOptions']['config']
+}
 
 /**
- * Lets only those in who present the admin key, except on public routes.
+ * Lets only those in whose key or token has the role that a route declares.
  *
  * @throws Error at registration when a route declares no role.
  */
-export function registerAuth(app: FastifyInstance, adminKey: string): void {
-  const isAdminKey = keyMatcher(adminKey)
-  app.decorateRequest('tenant', defaultTenant)
-  app.decorateRequest('keyId', adminKeyId)
+export function registerAuth(app: FastifyInstance, callers: Callers): void {
+  app.decorateRequest('tenant', '')
+  app.decorateRequest('keyId', '')
   app.decorate('routeDefaults', {})
+  app.decorate('declaredRoutes', [])
   app.addHook('onRoute', function (route) {
     route.config = { ...this.routeDefaults, ...route.config }
-    if (route.url.startsWith('/docs')) route.config = { ...route.config, role: 'public' }
-    if (!route.config?.role) throw new Error(`${String(route.method)} ${route.url} declares no role`)
+    if (!route.config.role) throw new Error(`${String(route.method)} ${route.url} declares no role`)
+    for (const method of [route.method].flat())
+      app.declaredRoutes.push({ method, url: route.url, config: route.config as DeclaredRoute['config'] })
   })
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', (request, reply, done) => {
     const { role, authentication } = request.routeOptions.config
-    if (request.is404 || role === 'public' || authentication === 'basic') return
-    if (!isAdminKey(bearerOf(request))) throw unauthenticated()
+    if (request.is404 || role === 'public') return done()
+    reply.header('cache-control', 'no-store')
+    if (authentication === 'basic') return done()
+    let caller
+    try {
+      caller = callers.identify(request.headers.authorization, request.url)
+      if (!(caller instanceof Promise)) admit(request, caller)
+    } catch (error) {
+      return done(error as Error)
+    }
+    if (caller instanceof Promise) caller.then((late) => admit(request, late)).then(() => done(), done)
+    else done()
   })
 }
 
-/** @returns a test of a presented key in constant time. */
-export function keyMatcher(key: string): (presented: string) => boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest()
-  const expected = digest(key)
-  return (presented) => timingSafeEqual(digest(presented), expected)
-}
-
-function bearerOf(request: FastifyRequest): string {
-  return /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? ''
-}
-
-function unauthenticated(): Problem {
-  return new Problem(
-    'unauthenticated',
-    'Send `Authorization: Bearer <key>`. The first admin key stands in JOBYARD_HOME/admin-key.',
-    {
-      headers: { 'www-authenticate': 'Bearer realm="jobyard"' },
-    },
-  )
+/**
+ * Lets a caller in whose role is high enough.
+ *
+ * @throws Problem `forbidden`.
+ */
+export function admit(request: FastifyRequest, { tenant, keyId, role }: Caller): void {
+  const { role: needed, platform = false } = request.routeOptions.config
+  request.tenant = tenant
+  request.keyId = keyId
+  if (needed === undefined || needed === 'public') return
+  if (!mayActAs(role, needed)) throw roleTooLow(role, needed)
+  if (platform && tenant !== defaultTenant) throw notPlatformWide(role, tenant)
 }

@@ -1,3 +1,4 @@
+import helmet, { type FastifyHelmetOptions } from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
@@ -19,8 +20,30 @@ export async function registerOpenApi(app: FastifyInstance, version: string): Pr
     },
     transform,
   })
-  await app.register(swaggerUi, { routePrefix: '/docs', uiConfig: { persistAuthorization: true } })
+  await app.register(async (pages) => {
+    pages.decorate('routeDefaults', { role: 'public', servesPages: true })
+    await pages.register(helmet, pageHeaders)
+    await pages.register(swaggerUi, { routePrefix: '/docs', uiConfig: { persistAuthorization: true } })
+  })
   app.get('/openapi.json', { config: { role: 'public' }, schema: { hide: true } }, async () => app.swagger())
+}
+
+/** The pages load nothing that is not served here. They may come without TLS, from this machine. */
+const pageHeaders: FastifyHelmetOptions = {
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: {
+      defaultSrc: ["'self'"],
+      styleSrc: ["'self'", "'unsafe-inline'"],
+      imgSrc: ["'self'", 'data:'],
+      objectSrc: ["'none'"],
+      baseUri: ["'self'"],
+      formAction: ["'none'"],
+      frameAncestors: ["'none'"],
+    },
+  },
+  strictTransportSecurity: { maxAge: 31_536_000, includeSubDomains: false },
+  xFrameOptions: { action: 'deny' },
 }
 
 /** As {@link jsonSchemaTransform}, which does not know bodies of several content types. */

@@ -5,6 +5,8 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { BatchItems } from '../batch-items.ts'
 import type { BatchStreams } from '../batch-streams.ts'
+import type { Callers } from '../callers/callers.ts'
+import { keyIsOver } from '../callers/refusals.ts'
 import type { BodyDeadline } from '../plugins/body-deadline.ts'
 import { fieldErrors, invalid } from '../plugins/errors.ts'
 import { Problem } from '../problem.ts'
@@ -13,6 +15,8 @@ import { batchItemSchema, problemSchema } from '../schemas.ts'
 export interface BatchRoutesOptions {
   readonly items: BatchItems
   readonly streams: BatchStreams
+  /** Tells when the key of who sends a stream holds no longer. */
+  readonly callers: Pick<Callers, 'watch'>
   readonly bodyDeadline: BodyDeadline
 }
 
@@ -31,7 +35,8 @@ const answerSchema = z.union([
 const problem = problemSchema.describe('application/problem+json')
 
 /** Submitting many jobs in one request: as an array, or as a stream of lines. */
-export const batchRoutes: FastifyPluginAsyncZod<BatchRoutesOptions> = async (app, { items, streams, bodyDeadline }) => {
+export const batchRoutes: FastifyPluginAsyncZod<BatchRoutesOptions> = async (app, options) => {
+  const { items, streams, callers, bodyDeadline } = options
   app.addContentTypeParser(ndjson, async (request: FastifyRequest, payload: Readable) => {
     refuseEncoding(request)
     return payload
@@ -78,7 +83,10 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchRoutesOptions> = async (app
     reply.raw.once('finish', () => {
       if (!source.readableEnded || streams.closed) hangUp(request.raw)
     })
-    const answers = await streams.open(request.tenant, source).begun()
+    const stream = streams.open(request.tenant, source)
+    const unwatch = callers.watch(request.headers.authorization, () => stream.refuse(keyIsOver()))
+    void stream.ended.finally(unwatch)
+    const answers = await stream.begun()
     return reply.code(202).type(ndjson).send(answers)
   }
 }

@@ -14,8 +14,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { launchChromium } from '../../testing/chromium.ts'
 import { openRecord, type TestRecord } from '../../testing/record.ts'
 import { addSchedule } from '../../testing/schedules.ts'
+import { keeper } from '../callers/caller.ts'
+import { Callers } from '../callers/callers.ts'
 import { JobActions } from '../job-actions.ts'
-import { keyMatcher, registerAuth } from '../plugins/auth.ts'
+import { registerAuth } from '../plugins/auth.ts'
 import { registerErrors } from '../plugins/errors.ts'
 import { ScheduleActions } from '../schedule-actions.ts'
 import { boardRoutes } from './board.ts'
@@ -39,14 +41,15 @@ beforeAll(async () => {
   intake = new Intake({ sql: record.sql, tickets, circuit })
   app = Fastify()
   registerErrors(app)
-  registerAuth(app, adminKey)
+  const callers = new Callers({ adminKey, sql: record.sql, circuit })
+  registerAuth(app, callers)
   app.addHook('onRoute', ({ method, url }) => {
     for (const each of [method].flat()) routes.push({ method: each, url })
   })
   const actions = new JobActions({ db: record.db, carrier, intake, tickets, catalogue })
   const { sql } = record
   const schedules = new ScheduleActions({ sql, tickets, jobs: actions })
-  await app.register(boardRoutes, { sql, actions, schedules, catalogue, isAdminKey: keyMatcher(adminKey) })
+  await app.register(boardRoutes, { sql, actions, schedules, catalogue, callers })
   await app.ready()
 })
 afterAll(async () => {
@@ -261,12 +264,12 @@ describe('the buttons', () => {
 it('does not tell what went wrong inside', async () => {
   const broken = Fastify()
   registerErrors(broken)
-  registerAuth(broken, adminKey)
+  registerAuth(broken, new Callers({ adminKey, sql: record.sql, circuit: new Circuit({ probe: async () => {} }) }))
   const sql = (() => {
     throw new Error('select secret from vault')
   }) as unknown as TestRecord['sql']
   const nothing = { actions: {} as JobActions, schedules: {} as ScheduleActions }
-  await broken.register(boardRoutes, { sql, ...nothing, catalogue, isAdminKey: () => true })
+  await broken.register(boardRoutes, { sql, ...nothing, catalogue, callers: { whoShows: () => keeper } })
   const answer = await broken.inject({ url: `/board/api/queues/default/${newId()}` })
   expect(answer.statusCode).toBe(500)
   expect(answer.body).not.toMatch(/vault|at .*\.ts/)

@@ -5,8 +5,9 @@ import { boardGuard } from '../board/guard.ts'
 import { dressPage, pageHeaders } from '../board/page.ts'
 import { createBoard } from '../board/server.ts'
 import { readMessages } from '../board/wording.ts'
+import { defaultTenant } from '../callers/caller.ts'
+import type { Callers } from '../callers/callers.ts'
 import type { JobActions } from '../job-actions.ts'
-import { defaultTenant } from '../plugins/auth.ts'
 import { sendProblem } from '../plugins/errors.ts'
 import { Problem } from '../problem.ts'
 import type { ScheduleActions } from '../schedule-actions.ts'
@@ -16,8 +17,8 @@ export interface BoardRoutesOptions {
   readonly actions: JobActions
   readonly schedules: ScheduleActions
   readonly catalogue: Catalogue
-  /** Whether this is a password that opens the board, in constant time. */
-  readonly isAdminKey: (presented: string) => boolean
+  /** Lets callers in. */
+  readonly callers: Pick<Callers, 'whoShows'>
 }
 
 const basePath = '/board'
@@ -27,11 +28,14 @@ export async function boardRoutes(app: FastifyInstance, options: BoardRoutesOpti
   const board = createBoard({ ...options, tenant: defaultTenant, log: app.log }, basePath)
   await app.register(
     async (scope) => {
-      scope.decorate('routeDefaults', { role: 'admin', authentication: 'basic' })
+      scope.decorate('routeDefaults', { role: 'admin', platform: true, authentication: 'basic' })
       scope.addHook('onRoute', (route) => {
         if (!route.url.startsWith(`${basePath}/api/`)) route.config = { ...route.config, asksRecord: 'never' }
       })
-      scope.addHook('onRequest', boardGuard(options.isAdminKey))
+      scope.addHook(
+        'onRequest',
+        boardGuard((key) => options.callers.whoShows(key)),
+      )
       scope.addHook('onSend', async (_request, reply, payload) => {
         reply.headers(pageHeaders)
         return dressPage(reply.getHeader('content-type'), payload)

@@ -5,6 +5,7 @@ import { optInEvents } from '@jobyard/db/telling'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
+import type { Callers } from '../callers/callers.ts'
 import { eventTypes } from '../endpoint-schemas.ts'
 import type { withinRecordBounds } from '../plugins/record-bounds.ts'
 import { problemSchema } from '../schemas.ts'
@@ -24,6 +25,8 @@ declare module 'fastify' {
 export interface EventRoutesOptions {
   readonly sql: Sql
   readonly streams: EventStreams
+  /** Tells when the key of a reader holds no longer. */
+  readonly callers: Pick<Callers, 'watch'>
   /** Bounds the time in which a stream is opened. */
   readonly bounded: ReturnType<typeof withinRecordBounds>
 }
@@ -79,12 +82,13 @@ const howItWorks =
   '`id` is the position in the stream, `event` the type, `data` what a webhook would have as its body. Reconnect with `Last-Event-ID` ' +
   'and nothing is missing or doubled, also through another process. `reset` tells that you may have missed ' +
   'something, since events were deleted before you read them or a standby took over, and the stream goes on. `end` tells that you are to reconnect: the process drains, or you read too ' +
-  'slowly, or the events of one job are to be read anew. A comment comes every 15 s. A key may read 50 streams at once.\n\n' +
+  'slowly, or the events of one job are to be read anew, or (`unauthenticated`) your key is no longer valid. A comment comes every 15 s. A key may read 50 streams at once.\n\n' +
   'The same URL speaks WebSocket: messages are JSON `{id, type, data}`, the first is `open`, and `lastEventId` in the query resumes. The ' +
   'key travels in `Authorization` there too, which browsers cannot set on a WebSocket: let your own server read the stream for them.'
 
 /** Following what happens, as server-sent events and over WebSocket. */
-export const eventRoutes: FastifyPluginAsyncZod<EventRoutesOptions> = async (app, { sql, streams, bounded }) => {
+export const eventRoutes: FastifyPluginAsyncZod<EventRoutesOptions> = async (app, options) => {
+  const { sql, streams, callers, bounded } = options
   await app.register(websocket, {
     options: { maxPayload, perMessageDeflate: false },
     preClose: (done) => done(),
@@ -97,13 +101,14 @@ export const eventRoutes: FastifyPluginAsyncZod<EventRoutesOptions> = async (app
 
   const open = async (request: FastifyRequest, query: z.output<typeof streamQuery>, jobId?: string) => {
     const { socket } = request.raw
-    const seat = streams.takeSeat(request.keyId)
+    const seat = streams.takeSeat(`${request.tenant} ${request.keyId}`)
     socket.once('close', seat.release)
     try {
       const filter = filterOf(request.tenant, query, jobId)
       const lastEventId = request.headers['last-event-id']?.toString() ?? query.lastEventId
       const beginning = await bounded(() => findBeginning(sql, filter, lastEventId))
-      request.openedStream = beginning ? { filter, beginning, seat } : null
+      const watchKey = (onOver: () => void) => callers.watch(request.headers.authorization, onOver)
+      request.openedStream = beginning ? { filter, beginning, seat, watchKey } : null
     } finally {
       if (!request.openedStream || socket.destroyed) seat.release()
       if (!request.openedStream) socket.off('close', seat.release)

@@ -58,11 +58,12 @@ export const queueRoutes: FastifyPluginAsyncZod<{ sql: Database['sql']; actions:
     app.post(
       `/v1/queues/:name/${verb}`,
       {
-        config: { role: 'operator' },
+        config: { role: 'admin', platform: true },
         schema: {
           tags,
           operationId: `${verb}Queue`,
           summary: paused ? 'Stop starting jobs of a queue' : 'Start jobs of a queue again',
+          description: 'All tenants share the queues, so this takes an admin of the tenant `default`.',
           params,
           response: { 200: queueSchema, 404: problemSchema },
         },

@@ -41,6 +41,8 @@ export interface OpenedStream {
   readonly filter: StreamFilter
   readonly beginning: StreamBeginning
   readonly seat: Seat
+  /** Tells once when the reader's key holds no longer; returns what ends that. */
+  readonly watchKey: (onOver: () => void) => () => void
 }
 
 const defaultLimits: EventStreamLimits = {
@@ -117,7 +119,7 @@ export class EventStreams {
    *
    * @param connect makes the connection to the client, which tells once it is closed.
    */
-  follow({ filter, beginning, seat }: OpenedStream, connect: (onClose: () => void) => StreamSink): void {
+  follow({ filter, beginning, seat, watchKey }: OpenedStream, connect: (onClose: () => void) => StreamSink): void {
     const reader = new StreamReader({
       filter,
       beginning,
@@ -125,7 +127,9 @@ export class EventStreams {
       limits: this.#limits,
       readPage: (after, tenant) => this.#readBehind(after, tenant),
     })
+    const unwatch = watchKey(() => reader.end('unauthenticated'))
     const onClose = () => {
+      unwatch()
       this.#open.delete(reader)
       reader.close()
       seat.release()

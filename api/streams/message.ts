@@ -12,7 +12,7 @@ export interface StreamMessage {
 }
 
 /** Why a stream ends before its reader wants it to. */
-export type EndReason = 'slow' | 'draining' | 'failover'
+export type EndReason = 'slow' | 'draining' | 'failover' | 'unauthenticated'
 
 const bodies = new WeakMap<StreamEvent, string>()
 

@@ -34,6 +34,7 @@ export function serverSentEvents(response: ServerResponse, onClose: () => void):
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
         'x-accel-buffering': 'no',
+        'x-content-type-options': 'nosniff',
         connection: 'close',
       })
       response.write(`retry: ${retryMs}\nid: ${id}\n\n`)
@@ -49,7 +50,7 @@ export function serverSentEvents(response: ServerResponse, onClose: () => void):
 }
 
 /** Codes with which a WebSocket is closed: https://www.iana.org/assignments/websocket/websocket.xhtml */
-const closeCodes = { ended: 1_000, draining: 1_001, failover: 1_012, slow: 1_013 } as const
+const closeCodes = { ended: 1_000, draining: 1_001, unauthenticated: 1_008, failover: 1_012, slow: 1_013 } as const
 
 /** Writes a stream as messages of a WebSocket. Who does not answer a ping until the next one is cut off. */
 export function webSocketMessages(socket: WebSocket, onClose: () => void): StreamSink {

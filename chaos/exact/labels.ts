@@ -63,6 +63,12 @@ const statements: readonly (readonly [RegExp, string])[] = [
   [/delete from arrivals/, 'delete-arrivals'],
   [/from arrivals a where a\.queue/, 'find-arrivals'],
   [/delete from claims/, 'delete-claims'],
+  // db/api-keys.ts, audit-log.ts
+  [/from api_keys where hash/, 'find-api-keys'],
+  [/update api_keys set last_used_at/, 'note-keys-used'],
+  [/insert into audit_log/, 'note-asked'],
+  [/update audit_log set outcome/, 'note-outcome'],
+  [/delete from audit_log/, 'prune-audit-log'],
   [/delete from idempotency_keys/, 'prune-keys'],
   [/delete from jobs/, 'prune-jobs'],
   [/delete from outbox/, 'prune-events'],

@@ -62,7 +62,7 @@ const adminKey = 'a-key-for-trials-of-32-characters!'
 /** Time without a heartbeat after which a worker is declared dead, in milliseconds. */
 const leaseMs = 2_000
 const day = 86_400_000
-const retention = { completedMs: day, failedMs: day, eventsMs: day }
+const retention = { completedMs: day, failedMs: day, eventsMs: day, auditMs: day }
 
 /** Opens a platform on a database and a carrier of its own: an API, and one worker that lasts. */
 export async function openLane(kind: CarrierKind, postgresAdminUrl: string): Promise<Lane> {

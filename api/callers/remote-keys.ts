@@ -1,0 +1,59 @@
+import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'jose'
+
+/** Time between two fetches for a key that is not known, and after a fetch that has failed, in milliseconds. */
+const cooldownMs = 10_000
+const failedCooldownMs = 1_000
+/** Age at which keys are fetched again beside the traffic, in milliseconds; until that has worked the old ones count. */
+const refreshAfterMs = 300_000
+const fetchWithinMs = 3_000
+
+/** Thrown when the keys of the issuer could not be fetched. */
+export class KeysAwayError extends Error {
+  override readonly name = 'KeysAwayError'
+}
+
+/**
+ * The keys of an issuer, from the one URL that the configuration names, whatever a token says. They are fetched when a token names one
+ * that is not known, at most every ten seconds, and every five minutes.
+ *
+ * @param onNewKeys told after every fetch that has worked.
+ * @returns what finds the key of a token. Throws KeysAwayError, or the errors of jose.
+ */
+export function remoteKeys(url: URL, onNewKeys: () => void): JWTVerifyGetKey {
+  let failedAt = -Infinity
+  let fetchedAt = -Infinity
+  const fetchOnce = async (address: string, init: RequestInit): Promise<Response> => {
+    if (performance.now() - failedAt < failedCooldownMs) throw new KeysAwayError('The last fetch has just failed')
+    try {
+      const answer = await fetch(address, init)
+      if (answer.status !== 200) throw new Error(`It was answered with ${answer.status}`)
+      return new Response(await answer.text())
+    } catch (cause) {
+      failedAt = performance.now()
+      throw new KeysAwayError('The keys of the issuer could not be fetched', { cause })
+    }
+  }
+  const keys = createRemoteJWKSet(url, {
+    cooldownDuration: cooldownMs,
+    cacheMaxAge: Infinity,
+    timeoutDuration: fetchWithinMs,
+    [customFetch]: async (address, init) => {
+      const answer = await fetchOnce(address, init)
+      fetchedAt = performance.now()
+      onNewKeys()
+      return answer
+    },
+  })
+  return async (header, token) => {
+    const isOld = keys.jwks() !== undefined && performance.now() - fetchedAt > refreshAfterMs
+    if (isOld && !keys.reloading) keys.reload().catch(() => {})
+    try {
+      return await keys(header, token)
+    } catch (error) {
+      if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) throw error
+      throw error instanceof KeysAwayError
+        ? error
+        : new KeysAwayError('The keys of the issuer are of no use', { cause: error })
+    }
+  }
+}

@@ -1,0 +1,42 @@
+import cors from '@fastify/cors'
+import type { FastifyInstance } from 'fastify'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whether the route serves pages for browsers, which come with headers of their own. */
+    servesPages?: boolean
+  }
+}
+
+/**
+ * What every answer of the API carries, as the OWASP REST Security Cheat Sheet has it. Helmet, which makes those of the pages, puts
+ * together its list anew for each request, and sends what only pages need.
+ */
+const headers = {
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'strict-transport-security': 'max-age=31536000',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+} as const
+
+/** Time for which a browser need not ask again what it may send, in seconds. */
+const preflightMaxAgeS = 600
+
+/** Adds the headers of every answer. @param corsOrigins sites whose pages may call the API; none when empty. */
+export async function registerHeaders(app: FastifyInstance, corsOrigins: readonly string[]): Promise<void> {
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.routeOptions.config.servesPages !== true) reply.headers(headers)
+    done()
+  })
+  if (corsOrigins.length === 0) return
+  await app.register(cors, {
+    origin: [...corsOrigins],
+    credentials: false,
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    allowedHeaders: ['authorization', 'content-type', 'idempotency-key', 'if-none-match', 'last-event-id', 'prefer'],
+    exposedHeaders: ['etag', 'idempotency-replayed', 'location', 'ratelimit', 'ratelimit-policy', 'retry-after'],
+    maxAge: preflightMaxAgeS,
+  })
+}

@@ -1,0 +1,72 @@
+import { listAuditEntries } from '@jobyard/db/audit-log'
+import type { Sql } from '@jobyard/db/connect'
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import type { Cursors } from '../cursor.ts'
+import { pageQuery } from '../endpoint-schemas.ts'
+import { problemSchema } from '../schemas.ts'
+
+export interface AuditLogRoutesOptions {
+  readonly sql: Sql
+  readonly cursors: Cursors
+}
+
+const problem = problemSchema.describe('application/problem+json')
+const auditQuery = z.strictObject({
+  ...pageQuery.shape,
+  action: z
+    .string()
+    .max(300)
+    .optional()
+    .describe('The operationId of a call')
+    .meta({ examples: ['cancelJob'] }),
+  actor: z
+    .string()
+    .max(300)
+    .optional()
+    .describe('Id of a key, `admin` for JOBYARD_ADMIN_KEY, or `jwt:` with a subject'),
+})
+const entrySchema = z.object({
+  id: z.string(),
+  actor: z.string(),
+  action: z.string(),
+  target: z.string().describe('The ids and names in the path'),
+  address: z.string().describe('Where the request came from'),
+  askedAt: z.string(),
+  outcome: z
+    .int()
+    .optional()
+    .describe('HTTP status of the answer; absent while there is none, or when the process ended before it'),
+})
+
+/** What operators and admins have asked for. */
+export const auditLogRoutes: FastifyPluginAsyncZod<AuditLogRoutesOptions> = async (app, { sql, cursors }) => {
+  app.get(
+    '/v1/audit-log',
+    {
+      config: { role: 'admin' },
+      schema: {
+        tags: ['audit log'],
+        operationId: 'listAuditLog',
+        summary: 'List what operators and admins have asked for, newest first',
+        querystring: auditQuery,
+        response: {
+          200: z.object({ items: z.array(entrySchema), nextCursor: z.string().optional() }),
+          400: problem,
+          422: problem,
+        },
+      },
+    },
+    async (request) => {
+      const { limit, cursor, action, actor } = request.query
+      const before = cursor === undefined ? undefined : cursors.open(cursor)
+      const rows = await listAuditEntries(sql, request.tenant, { action, actor, before }, limit + 1)
+      const views = rows.map(({ tenant: _tenant, askedAt, outcome, ...entry }) => ({
+        ...entry,
+        askedAt: askedAt.toISOString(),
+        ...(outcome !== null && { outcome }),
+      }))
+      return cursors.page(views, limit)
+    },
+  )
+}
