@@ -33,7 +33,7 @@ it.each([
   [['--carrier', 'valkey'], '--carrier takes redis or embedded, not "valkey".'],
   [['--seed', 'x'], '--seed takes a number from 1 to 2,147,483,647, not "x".'],
   [['--minutes', ''], '--minutes takes a number from 0.1 to 600, not "".'],
-  [['--row', '0'], '--row takes a number from 1 to 35, not "0".'],
+  [['--row', '0'], '--row takes a number from 1 to 36, not "0".'],
   [['--sed', '1'], "Unknown option '--sed'. Usage: npm run chaos"],
 ] as const)('%j is refused with what would be right', (words, message) => {
   expect(() => parse(...words)).toThrow(message)

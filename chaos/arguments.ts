@@ -31,7 +31,7 @@ export interface ChaosArguments {
 
 const carrierNames: Record<string, CarrierKind> = { redis: 'redis', embedded: 'postgres' }
 /** Of the table of faults in docs/reliability.md. */
-const lastRow = 35
+const lastRow = 36
 const largestSeed = 2 ** 31 - 1
 const usage = `Usage: npm run chaos [-- ${Object.keys(parts).join('|')} …] [--carrier redis|embedded] [--seed n] [--minutes n] [--row n] [--quick] [--append] [--mutations]`
 

@@ -1,3 +1,4 @@
+import { insertAuditEntries } from '@jobyard/db/audit-log'
 import { newId } from '@jobyard/db/ids'
 import { readClock } from '@jobyard/db/clock'
 import { disableEndpoint } from '@jobyard/db/endpoints'
@@ -22,6 +23,18 @@ describe('The pruner', () => {
   const retention = { completedMs: 1_000, failedMs: 100_000, eventsMs: 1_000, auditMs: 1_000 }
   const clock = { isSteady: async () => true }
   beforeEach(() => record.sql`truncate endpoints, deliveries, outbox`)
+
+  it('deletes entries of the audit log by their age', async () => {
+    const entry = { tenant: 't', actor: 'admin', action: 'a', target: '', address: '::1' }
+    const [old, young] = [newId(), newId()]
+    await insertAuditEntries(record.sql, [
+      { id: old, ...entry },
+      { id: young, ...entry },
+    ])
+    await record.sql`update audit_log set asked_at = asked_at - interval '2 s' where id = ${old}`
+    await new Pruner(record.sql, { ...retention, auditMs: 1_500 }, clock).runOnce()
+    expect((await record.sql`select id from audit_log`).map(({ id }) => id)).toEqual([young])
+  })
 
   it('deletes what is past its retention, with attempts and events, and nothing that lives', async () => {
     const [old, young, failed, live] = [

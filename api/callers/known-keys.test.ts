@@ -75,7 +75,7 @@ it('A key that was revoked elsewhere is refused when what is known of it is a se
 
 it('Everybody who waits for one key waits for the same look-up, and those of many keys go together', async () => {
   const { keys, shown, id, lookUps } = await openKeys()
-  const same = await Promise.all(Array.from({ length: 500 }, () => keys.judge(shown)))
+  const same = await Promise.all(Array.from({ length: 500 }, async () => keys.judge(shown)))
   expect(new Set(same.map((each) => (each as FoundKey).id))).toEqual(new Set([id]))
   expect(lookUps).toHaveLength(1)
 })
@@ -83,7 +83,7 @@ it('Everybody who waits for one key waits for the same look-up, and those of man
 it('A flood of wrong keys costs a statement for each five hundred, and each of them one look-up', async () => {
   const { keys, lookUps } = await openKeys()
   const wrong = Array.from({ length: 1_000 }, freshKey)
-  const judge = () => Promise.all(wrong.map((key) => keys.judge(key)))
+  const judge = () => Promise.all(wrong.map(async (key) => keys.judge(key)))
   expect(new Set(await judge())).toEqual(new Set(['unknown']))
   expect(lookUps.length).toBeLessThanOrEqual(3)
   const before = lookUps.length

@@ -19,7 +19,7 @@ export function refused(detail: string): Problem {
 }
 
 export const unknownKey = () =>
-  refused('This key is not known: it is mistyped, or it was revoked. Ask an admin for another one.')
+  refused(`This key is not known: it is mistyped, or it was revoked. Ask an admin for another one. ${howTo}`)
 
 export const expiredKey = () => refused('This key has expired. Ask an admin for another one.')
 

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { AuditBook } from '../callers/audit-book.ts'
 import { printable } from '../callers/printable.ts'
+import { unavailable } from '../problem.ts'
 import type { withinRecordBounds } from './record-bounds.ts'
 
 declare module 'fastify' {
@@ -28,7 +29,14 @@ export function registerAudit(
     const { tenant, keyId, ip, params } = request
     const target = printable(Object.values(params as Record<string, string>).join(' '), longestTarget)
     const entry = { tenant, actor: keyId, action: actionOf(request), target, address: ip }
-    request.auditId = await bounded(() => book.note(entry))
+    try {
+      request.auditId = await bounded(() => book.note(entry))
+    } catch (error) {
+      throw unavailable(
+        'The audit log cannot be written now, which comes first, so nothing of it was stored. Repeat the request in a second.',
+        error,
+      )
+    }
   })
   app.addHook('onResponse', async ({ auditId }, { statusCode }) => {
     if (auditId !== null) book.noteOutcome(auditId, statusCode)
@@ -43,5 +51,5 @@ function isAudited({ is404, method, body, routeOptions }: FastifyRequest): boole
 
 /** The board's calls are none of the API's documented ones. */
 function actionOf({ method, routeOptions: { schema, url } }: FastifyRequest): string {
-  return (schema as { operationId?: string } | undefined)?.operationId ?? `${method} ${url}`
+  return schema?.operationId ?? `${method} ${url}`
 }

@@ -1,7 +1,7 @@
 import { adminKey } from '@jobyard/testing/platform'
 
 export interface CallOptions {
-  readonly method?: 'GET' | 'POST'
+  readonly method?: 'GET' | 'POST' | 'DELETE'
   readonly body?: unknown
   readonly headers?: Record<string, string>
   /** Time after which no answer is waited for any more, in milliseconds. */
@@ -15,6 +15,7 @@ export interface AnswerBody {
   readonly type?: string
   readonly detail?: string
   readonly secret?: string
+  readonly key?: string
   readonly items?: readonly { readonly id?: string }[]
 }
 
@@ -54,7 +55,7 @@ export async function call(
     return {
       status: answer.status,
       headers: answer.headers,
-      body: JSON.parse(text) as AnswerBody,
+      body: (text === '' ? {} : JSON.parse(text)) as AnswerBody,
       ms: performance.now() - calledAt,
     }
   } catch {

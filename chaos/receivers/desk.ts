@@ -62,7 +62,7 @@ export class Desk {
   readonly #arrivals = new Map<string, Arrival>()
   readonly #digests = new Map<string, string>()
   readonly #faults = new Set<string>()
-  #webhook: Webhook | undefined
+  readonly #webhooks: Webhook[] = []
   #connections = 0
   #requests = 0
   /** Requests, or attempts to connect, that it did not take. */
@@ -99,9 +99,9 @@ export class Desk {
     return { taken: this.#taken, requests: this.#requests }
   }
 
-  /** Believes what is signed with this secret. */
+  /** Believes what is signed with this secret too. */
   believe(secret: string): void {
-    this.#webhook = new Webhook(secret)
+    this.#webhooks.push(new Webhook(secret))
   }
 
   /** Gives the answers that are held back, and those to come at once. */
@@ -161,11 +161,15 @@ export class Desk {
   }
 
   #verify(headers: Record<string, string>, body: string) {
-    try {
-      return this.#webhook?.verify(body, headers) as { timestamp: string; data: { id: string } } | undefined
-    } catch (error) {
-      this.#faults.add(`A request was not signed with the secret of the endpoint: ${String(error)}`)
-      return undefined
+    let trouble: string | undefined
+    for (const webhook of this.#webhooks) {
+      try {
+        return webhook.verify(body, headers) as { timestamp: string; data: { id: string } }
+      } catch (error) {
+        trouble = String(error)
+      }
     }
+    if (trouble !== undefined) this.#faults.add(`A request was not signed with a secret of the endpoint: ${trouble}`)
+    return undefined
   }
 }

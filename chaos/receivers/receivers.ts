@@ -63,7 +63,7 @@ export class Receivers {
     return url
   }
 
-  /** Has one believe what is signed with this secret. */
+  /** Has one believe what is signed with this secret too. */
   async believe(name: string, secret: string): Promise<void> {
     await this.#ask({ ask: 'believe', name, secret })
   }

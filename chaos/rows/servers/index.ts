@@ -2,6 +2,7 @@ import type { Trial } from '../trial.ts'
 import { apiKilled } from './api-killed.ts'
 import { carrierForgets } from './carrier-forgets.ts'
 import { halfOpen } from './half-open.ts'
+import { keyRevoked } from './key-revoked.ts'
 import { longTransaction } from './long-transaction.ts'
 import { oneKey } from './one-key.ts'
 import { postgresRefuses } from './postgres-refuses.ts'
@@ -26,4 +27,5 @@ export const trials: readonly Trial[] = [
   ...longTransaction,
   ...oneKey,
   ...reconcilers,
+  ...keyRevoked,
 ]

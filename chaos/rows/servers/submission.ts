@@ -1,3 +1,4 @@
+import { adminKey } from '@jobyard/testing/platform'
 import { call, type Answer } from '../../load/call.ts'
 import { bodyOf } from '../../load/client.ts'
 import type { Entry, Wish } from '../../load/ledger.ts'
@@ -23,14 +24,16 @@ export function newEntry({ ledger, random }: TrialContext, wish: Wish = quickWis
   return ledger.noteSent(`single-${random.int(1, 2 ** 31 - 1)}`, wish)
 }
 
-/** Submits a job once. @returns the answer; undefined when none came. */
+/** Submits a job once. @param key that is shown. @returns the answer; undefined when none came. */
 export async function submit(
   context: TrialContext,
   entry: Entry,
   api: string | undefined,
+  key = adminKey,
 ): Promise<Answer | undefined> {
   const requestedAt = performance.now()
-  const answer = await call(api, '/v1/jobs', { body: bodyOf(entry), headers: { 'idempotency-key': entry.key } })
+  const headers = { 'idempotency-key': entry.key, authorization: `Bearer ${key}` }
+  const answer = await call(api, '/v1/jobs', { body: bodyOf(entry), headers })
   if (answer?.status !== 202) {
     entry.seen.push(answer ? `${answer.status} ${JSON.stringify(answer.body)}` : 'no answer')
     return answer
