@@ -18,11 +18,12 @@ import { DeliveryActions } from './delivery-actions.ts'
 import { EndpointActions } from './endpoint-actions.ts'
 import { FinishedJobs } from './finished-jobs.ts'
 import { JobActions } from './job-actions.ts'
-import { parseJson } from './parse-json.ts'
 import { keyMatcher, registerAuth } from './plugins/auth.ts'
+import { registerBodies } from './plugins/bodies.ts'
 import { BodyDeadline } from './plugins/body-deadline.ts'
 import { registerErrors } from './plugins/errors.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { answerBadUrl, answerClientError, refuseUnclearRequests } from './plugins/protocol.ts'
 import { boundRecordRoutes, withinRecordBounds } from './plugins/record-bounds.ts'
 import { batchRoutes } from './routes/batch.ts'
 import { boardRoutes } from './routes/board.ts'
@@ -51,6 +52,8 @@ export interface AppDependencies {
   readonly log: Logger
   /** False while the process is draining. */
   readonly accepting?: () => boolean
+  /** Time a client has to send the head of a request, in milliseconds. */
+  readonly headTimeoutMs?: number
   /** Time a client has to send a whole body, in milliseconds. */
   readonly bodyTimeoutMs?: number
   /** Time that a request may wait for Postgres, in milliseconds. */
@@ -68,7 +71,8 @@ const requestTimeoutMs = 30_000
 
 /** Wires the API; listening is up to the caller. Closing it answers what is under way first; who waits for a job gets it as it is. */
 export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> {
-  const { db, carrier, catalogue, log, accepting = () => true, bodyTimeoutMs = requestTimeoutMs } = deps
+  const { db, carrier, catalogue, log, accepting = () => true } = deps
+  const { headTimeoutMs = requestTimeoutMs, bodyTimeoutMs = requestTimeoutMs } = deps
   const tickets = new TicketSender(carrier, {
     contracts: catalogue.contracts,
     onLost: logLostTickets(log),
@@ -84,22 +88,23 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
-    http: { headersTimeout: requestTimeoutMs, shouldUpgradeCallback: (request) => upgrades.admits(request) },
+    clientErrorHandler: answerClientError,
+    frameworkErrors: answerBadUrl,
+    http: {
+      headersTimeout: headTimeoutMs,
+      connectionsCheckingInterval: Math.min(headTimeoutMs, 5_000),
+      requireHostHeader: false,
+      shouldUpgradeCallback: (request) => upgrades.admits(request),
+    },
     forceCloseConnections: 'idle',
   })
   upgrades.watch(app)
   const bodyDeadline = new BodyDeadline(app.server, bodyTimeoutMs)
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(() => (data) => JSON.stringify(data))
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-    try {
-      done(null, parseJson(body as string))
-    } catch (error) {
-      done(error as Error)
-    }
-  })
+  registerBodies(app)
   registerErrors(app)
+  refuseUnclearRequests(app)
   registerAuth(app, deps.adminKey)
   boundRecordRoutes(app, { circuit, deadlineMs })
   await registerOpenApi(app, deps.version)

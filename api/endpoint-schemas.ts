@@ -2,6 +2,7 @@ import { jobStatuses } from '@jobyard/db/statuses'
 import { platformEvents, usualEvents } from '@jobyard/db/subscription'
 import { optInEvents } from '@jobyard/db/telling'
 import { isReservedHeader } from '@jobyard/outbound/webhook-rules'
+import { storableText } from '@jobyard/queues/job-terms'
 import { z } from 'zod'
 import { attemptSchema, errorSchema } from './schemas.ts'
 
@@ -26,8 +27,7 @@ const endpointFields = {
     .max(2_048)
     .describe('https:// at port 443 or 8443 of a public address, or what OUTBOUND_ALLOW opens')
     .meta({ examples: ['https://example.com/hooks/jobyard'] }),
-  description: z
-    .string()
+  description: storableText()
     .max(500)
     .describe('For people')
     .meta({ examples: ['Invoices'] }),
@@ -38,12 +38,12 @@ const endpointFields = {
     .describe(`Types of events; when absent ${usualEvents.join(', ')}`)
     .meta({ examples: [['job.completed', 'job.failed']] }),
   jobTypes: z
-    .array(z.string().min(1).max(255))
+    .array(storableText().min(1).max(255))
     .max(50)
     .describe('Only jobs of these types; all when empty')
     .meta({ examples: [['image.thumbnail']] }),
   tags: z
-    .array(z.string().min(1).max(64))
+    .array(storableText().min(1).max(64))
     .max(20)
     .describe('Only jobs that have one of these tags; all when empty')
     .meta({ examples: [['invoices']] }),

@@ -11,7 +11,7 @@ import { openRecord } from './record.ts'
 
 export type ListeningApiOptions = Pick<
   AppDependencies,
-  'outboundAllow' | 'streamLimits' | 'eventStreamLimits' | 'bodyTimeoutMs' | 'recordTimeoutMs'
+  'outboundAllow' | 'streamLimits' | 'eventStreamLimits' | 'headTimeoutMs' | 'bodyTimeoutMs' | 'recordTimeoutMs'
 >
 
 /** An API on a port of its own, without workers. */
