@@ -24,6 +24,13 @@ const kinds = {
 
 export type ProblemKind = keyof typeof kinds
 
+/** Every kind of problem with its HTTP status and title. */
+export const problemKinds = Object.entries(kinds).map(([kind, [status, title]]) => ({
+  kind: kind as ProblemKind,
+  status: status as number,
+  title: title as string,
+}))
+
 /** One thing that is wrong with a request, and where. */
 export interface FieldError {
   readonly path: string

@@ -22,7 +22,8 @@ const bodyLimit = 16 * 1_048_576
 const lingerMs = 2_000
 
 const ndjson = 'application/x-ndjson'
-const itemSchema = z.unknown().meta(z.toJSONSchema(batchItemSchema, { io: 'input' }))
+const { $schema: _, ...batchItemJson } = z.toJSONSchema(batchItemSchema, { io: 'input' })
+const itemSchema = z.unknown().meta({ ...batchItemJson, id: 'BatchItem' })
 const arraySchema = z.strictObject({ jobs: z.array(itemSchema).min(1).max(1_000) })
 const answerSchema = z.union([
   z.object({ index: z.int(), id: z.string() }),
