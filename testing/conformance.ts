@@ -69,7 +69,7 @@ export class Conformance {
     if (!('$ref' in response)) return { at, content: response.content }
     const referred = response.$ref.split('/').slice(1)
     const name = referred.at(-1) ?? ''
-    const { content } = this.#document.components.responses?.[name] as Response
+    const { content } = (this.#document.components.responses ?? {})[name] as Response
     return { at: referred, content }
   }
 

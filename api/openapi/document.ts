@@ -14,7 +14,6 @@ export interface Parameter extends Header {
   readonly in: 'path' | 'query' | 'header'
   readonly name: string
   readonly required?: boolean
-  readonly example?: string
 }
 export interface Media {
   readonly schema: Schema

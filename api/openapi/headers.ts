@@ -26,7 +26,6 @@ export const sharedParameters: Record<string, Parameter> = {
     description:
       '`wait=20`: answer when the job has ended, or after so many seconds as it is then; 60 at most (RFC 7240)',
     schema: { type: 'string' },
-    example: 'wait=20',
   },
 }
 

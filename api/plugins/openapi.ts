@@ -47,7 +47,11 @@ export async function registerOpenApi(app: FastifyInstance, version: string): Pr
     transformObject: (document) =>
       completeDocument(jsonSchemaTransformObject(document) as unknown as Document) as object,
   })
-  await app.register(swaggerUi, { routePrefix: '/docs', uiConfig: { persistAuthorization: true } })
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    uiConfig: { persistAuthorization: true },
+    theme: { title: 'Jobyard API', css: [{ filename: 'plain.css', content: '.topbar { display: none }' }] },
+  })
   app.get('/openapi.json', { config: { role: 'public' }, schema: { hide: true } }, async () => app.swagger())
 }
 
