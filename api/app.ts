@@ -21,13 +21,14 @@ import { DeliveryActions } from './delivery-actions.ts'
 import { EndpointActions } from './endpoint-actions.ts'
 import { FinishedJobs } from './finished-jobs.ts'
 import { JobActions } from './job-actions.ts'
-import { parseJson } from './parse-json.ts'
 import { registerAudit } from './plugins/audit.ts'
 import { registerAuth } from './plugins/auth.ts'
+import { registerBodies } from './plugins/bodies.ts'
 import { BodyDeadline } from './plugins/body-deadline.ts'
 import { registerErrors } from './plugins/errors.ts'
 import { registerHeaders } from './plugins/headers.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { answerBadUrl, answerClientError, refuseUnclearRequests } from './plugins/protocol.ts'
 import { boundRecordRoutes, withinRecordBounds } from './plugins/record-bounds.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
 import { auditLogRoutes } from './routes/audit-log.ts'
@@ -64,6 +65,8 @@ export interface AppDependencies {
   readonly log: Logger
   /** False while the process is draining. */
   readonly accepting?: () => boolean
+  /** Time a client has to send the head of a request, in milliseconds. */
+  readonly headTimeoutMs?: number
   /** Time a client has to send a whole body, in milliseconds. */
   readonly bodyTimeoutMs?: number
   /** Time that a request may wait for Postgres, in milliseconds. */
@@ -81,7 +84,8 @@ const requestTimeoutMs = 30_000
 
 /** Wires the API; listening is up to the caller. Closing it answers what is under way first; who waits for a job gets it as it is. */
 export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> {
-  const { db, carrier, catalogue, log, accepting = () => true, bodyTimeoutMs = requestTimeoutMs } = deps
+  const { db, carrier, catalogue, log, accepting = () => true } = deps
+  const { headTimeoutMs = requestTimeoutMs, bodyTimeoutMs = requestTimeoutMs } = deps
   const tickets = new TicketSender(carrier, {
     contracts: catalogue.contracts,
     onLost: logLostTickets(log),
@@ -98,23 +102,24 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit,
     trustProxy: deps.trustedProxies?.length ? [...deps.trustedProxies] : false,
-    http: { headersTimeout: requestTimeoutMs, shouldUpgradeCallback: (request) => upgrades.admits(request) },
+    clientErrorHandler: answerClientError,
+    frameworkErrors: answerBadUrl,
+    http: {
+      headersTimeout: headTimeoutMs,
+      connectionsCheckingInterval: Math.min(headTimeoutMs, 5_000),
+      requireHostHeader: false,
+      shouldUpgradeCallback: (request) => upgrades.admits(request),
+    },
     forceCloseConnections: 'idle',
   })
   upgrades.watch(app)
   const bodyDeadline = new BodyDeadline(app.server, bodyTimeoutMs)
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(() => (data) => JSON.stringify(data))
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-    try {
-      done(null, parseJson(body as string))
-    } catch (error) {
-      done(error as Error)
-    }
-  })
+  registerBodies(app)
   registerErrors(app)
   await registerHeaders(app, deps.corsOrigins ?? [])
+  refuseUnclearRequests(app)
   const callers = new Callers({ adminKey: deps.adminKey, sql: db.sql, circuit, jwt: deps.jwt })
   registerAuth(app, callers)
   boundRecordRoutes(app, { circuit, deadlineMs })

@@ -2,6 +2,7 @@ import { jobStatuses } from '@jobyard/db/statuses'
 import { platformEvents, usualEvents } from '@jobyard/db/subscription'
 import { optInEvents } from '@jobyard/db/telling'
 import { isReservedHeader } from '@jobyard/outbound/webhook-rules'
+import { storableText } from '@jobyard/queues/job-terms'
 import { z } from 'zod'
 import { attemptSchema, errorSchema } from './schemas.ts'
 
@@ -26,8 +27,7 @@ const endpointFields = {
     .max(2_048)
     .describe('https:// at port 443 or 8443 of a public address, or what OUTBOUND_ALLOW opens')
     .meta({ examples: ['https://example.com/hooks/jobyard'] }),
-  description: z
-    .string()
+  description: storableText()
     .max(500)
     .describe('For people')
     .meta({ examples: ['Invoices'] }),
@@ -38,12 +38,12 @@ const endpointFields = {
     .describe(`Types of events; when absent ${usualEvents.join(', ')}`)
     .meta({ examples: [['job.completed', 'job.failed']] }),
   jobTypes: z
-    .array(z.string().min(1).max(255))
+    .array(storableText().min(1).max(255))
     .max(50)
     .describe('Only jobs of these types; all when empty')
     .meta({ examples: [['image.thumbnail']] }),
   tags: z
-    .array(z.string().min(1).max(64))
+    .array(storableText().min(1).max(64))
     .max(20)
     .describe('Only jobs that have one of these tags; all when empty')
     .meta({ examples: [['invoices']] }),
@@ -59,16 +59,18 @@ const endpointFields = {
     .meta({ examples: [{ authorization: 'Bearer …' }] }),
   maxInFlight: z.int().min(1).max(500).describe('Deliveries that may be queued or running at once'),
 }
-export const newEndpointSchema = z.strictObject({
-  url: endpointFields.url,
-  description: endpointFields.description.default(''),
-  events: endpointFields.events.default([...usualEvents]),
-  jobTypes: endpointFields.jobTypes.default([]),
-  tags: endpointFields.tags.default([]),
-  includeOutput: endpointFields.includeOutput.default(false),
-  headers: endpointFields.headers.default({}),
-  maxInFlight: endpointFields.maxInFlight.default(50),
-})
+export const newEndpointSchema = z
+  .strictObject({
+    url: endpointFields.url,
+    description: endpointFields.description.default(''),
+    events: endpointFields.events.default([...usualEvents]),
+    jobTypes: endpointFields.jobTypes.default([]),
+    tags: endpointFields.tags.default([]),
+    includeOutput: endpointFields.includeOutput.default(false),
+    headers: endpointFields.headers.default({}),
+    maxInFlight: endpointFields.maxInFlight.default(50),
+  })
+  .meta({ id: 'NewEndpoint' })
 export type EndpointSubmission = z.output<typeof newEndpointSchema>
 export const endpointChangesSchema = z.strictObject(endpointFields).partial()
 export type EndpointChangesSubmission = z.output<typeof endpointChangesSchema>
@@ -96,45 +98,49 @@ export const replaySchema = z
   })
 export type ReplaySubmission = z.output<typeof replaySchema>
 
-export const endpointSchema = z.object({
-  id: z.string(),
-  url: z.string(),
-  description: z.string(),
-  events: z.array(z.string()),
-  jobTypes: z.array(z.string()),
-  tags: z.array(z.string()),
-  includeOutput: z.boolean(),
-  headerNames: z
-    .array(z.string())
-    .optional()
-    .describe(
-      'Names of the further headers; their values are never shown. Absent when they cannot be read: JOBYARD_SECRET was changed',
-    ),
-  maxInFlight: z.int(),
-  status: z.enum(['enabled', 'disabled']),
-  disabledReason: z
-    .enum(['asked', 'gone', 'failing'])
-    .optional()
-    .describe('asked: by you; gone: it answered 410; failing: for five days'),
-  disabledAt: z.string().optional(),
-  failures: z.int().describe('Attempts that failed since the last one that succeeded'),
-  failingSince: z.string().optional(),
-  pausedUntil: z.string().optional().describe('It fails so often that nothing is sent until then'),
-  position: z.int().describe('How far in the stream its deliveries are made'),
-  replay: z
-    .object({ position: z.int(), until: z.int(), perSecond: z.int() })
-    .optional()
-    .describe('A replay under way: where it is and where it ends in the stream'),
-  previousSecretUntil: z.string().optional().describe('Until then the secret before signs too'),
-  createdAt: z.string(),
-  updatedAt: z.string(),
-})
-export const endpointWithSecretSchema = endpointSchema.extend({
-  secret: z
-    .string()
-    .describe('What signs: shown now and never again')
-    .meta({ examples: ['whsec_…'] }),
-})
+export const endpointSchema = z
+  .object({
+    id: z.string(),
+    url: z.string(),
+    description: z.string(),
+    events: z.array(z.string()),
+    jobTypes: z.array(z.string()),
+    tags: z.array(z.string()),
+    includeOutput: z.boolean(),
+    headerNames: z
+      .array(z.string())
+      .optional()
+      .describe(
+        'Names of the further headers; their values are never shown. Absent when they cannot be read: JOBYARD_SECRET was changed',
+      ),
+    maxInFlight: z.int(),
+    status: z.enum(['enabled', 'disabled']),
+    disabledReason: z
+      .enum(['asked', 'gone', 'failing'])
+      .optional()
+      .describe('asked: by you; gone: it answered 410; failing: for five days'),
+    disabledAt: z.string().optional(),
+    failures: z.int().describe('Attempts that failed since the last one that succeeded'),
+    failingSince: z.string().optional(),
+    pausedUntil: z.string().optional().describe('It fails so often that nothing is sent until then'),
+    position: z.int().describe('How far in the stream its deliveries are made'),
+    replay: z
+      .object({ position: z.int(), until: z.int(), perSecond: z.int() })
+      .optional()
+      .describe('A replay under way: where it is and where it ends in the stream'),
+    previousSecretUntil: z.string().optional().describe('Until then the secret before signs too'),
+    createdAt: z.string(),
+    updatedAt: z.string(),
+  })
+  .meta({ id: 'Endpoint' })
+export const endpointWithSecretSchema = endpointSchema
+  .extend({
+    secret: z
+      .string()
+      .describe('What signs: shown now and never again')
+      .meta({ examples: ['whsec_…'] }),
+  })
+  .meta({ id: 'EndpointWithSecret' })
 export const replayAnswerSchema = z.object({
   endpoint: endpointSchema,
   events: z.int().optional().describe('Of a dry run: what would be delivered'),
@@ -170,25 +176,31 @@ export const redeliveryAnswerSchema = z.object({
   complete: z.boolean().describe('False when there may be more: call again'),
 })
 
-export const deliverySchema = z.object({
-  id: z.string(),
-  endpointId: z.string(),
-  eventId: z.string().describe('What the receiver gets as webhook-id'),
-  eventType: z.string(),
-  position: z.int().optional().describe('Of the event in the stream; absent for tests'),
-  status: z.enum(jobStatuses),
-  attemptsMade: z.int(),
-  maxAttempts: z.int(),
-  nextAttemptAt: z.string().optional(),
-  error: errorSchema.optional().describe('Of the last attempt, if it failed'),
-  redeliveryOf: z.string().optional().describe('The delivery that this one repeats'),
-  createdAt: z.string(),
-  startedAt: z.string().optional(),
-  finishedAt: z.string().optional(),
-})
-export const deliveryAttemptSchema = attemptSchema.extend({
-  httpStatus: z.int().optional().describe('HTTP status of the answer, if there was one'),
-  latencyMs: z.number().optional().describe('Time until the answer, or until it was given up, in milliseconds'),
-  response: z.string().optional().describe('First bytes of the answer'),
-})
-export const deliveryWithAttemptsSchema = deliverySchema.extend({ attempts: z.array(deliveryAttemptSchema) })
+export const deliverySchema = z
+  .object({
+    id: z.string(),
+    endpointId: z.string(),
+    eventId: z.string().describe('What the receiver gets as webhook-id'),
+    eventType: z.string(),
+    position: z.int().optional().describe('Of the event in the stream; absent for tests'),
+    status: z.enum(jobStatuses),
+    attemptsMade: z.int(),
+    maxAttempts: z.int(),
+    nextAttemptAt: z.string().optional(),
+    error: errorSchema.optional().describe('Of the last attempt, if it failed'),
+    redeliveryOf: z.string().optional().describe('The delivery that this one repeats'),
+    createdAt: z.string(),
+    startedAt: z.string().optional(),
+    finishedAt: z.string().optional(),
+  })
+  .meta({ id: 'Delivery' })
+export const deliveryAttemptSchema = attemptSchema
+  .extend({
+    httpStatus: z.int().optional().describe('HTTP status of the answer, if there was one'),
+    latencyMs: z.number().optional().describe('Time until the answer, or until it was given up, in milliseconds'),
+    response: z.string().optional().describe('First bytes of the answer'),
+  })
+  .meta({ id: 'DeliveryAttempt' })
+export const deliveryWithAttemptsSchema = deliverySchema
+  .extend({ attempts: z.array(deliveryAttemptSchema) })
+  .meta({ id: 'DeliveryWithAttempts' })

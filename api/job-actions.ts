@@ -16,7 +16,7 @@ import type { Intake } from '@jobyard/queues/intake'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import { viewAccepted, viewJob, type JobView } from './job-view.ts'
 import { fieldErrors, invalid } from './plugins/errors.ts'
-import { noSuchJob, Problem, unavailable } from './problem.ts'
+import { noSuchJob, noSuchQueue, Problem, unavailable } from './problem.ts'
 import type { Submission } from './schemas.ts'
 
 export interface JobActionsOptions {
@@ -140,8 +140,7 @@ export class JobActions {
    */
   async setPaused(queue: string, paused: boolean): Promise<void> {
     const { db, carrier } = this.#options
-    if (!(await setPaused(db.sql, queue, paused)))
-      throw new Problem('not-found', `There is no queue "${queue.slice(0, 80)}". See /v1/queues.`)
+    if (!(await setPaused(db.sql, queue, paused))) throw noSuchQueue(queue)
     await withDeadline(carrier.setPaused(queue, paused), mirrorDeadlineMs, 'Mirroring a pause').catch(() => {})
   }
 

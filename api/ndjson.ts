@@ -1,5 +1,4 @@
-import { isUtf8 } from 'node:buffer'
-import { parseJson } from './parse-json.ts'
+import { readJson } from './parse-json.ts'
 import { Problem } from './problem.ts'
 
 /** Stands for a line that is longer than allowed; its bytes are gone. */
@@ -100,6 +99,5 @@ export function isBlank(line: Buffer): boolean {
 export function readLine(line: Line): unknown {
   if (line === tooLong)
     throw new Problem('too-large', 'The line is longer than this call accepts. Make the job smaller.')
-  if (!isUtf8(line)) throw new Problem('invalid-json', 'Send valid JSON: the line is not UTF-8.')
-  return parseJson(line.toString())
+  return readJson(line)
 }

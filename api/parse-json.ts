@@ -1,26 +1,52 @@
+import { isUtf8 } from 'node:buffer'
 import secureJsonParse from 'secure-json-parse'
 import { Problem } from './problem.ts'
+import { countMembers, findDoubleKey, maxDepth, maxMembers, scanJson } from './scan-json.ts'
 
 /** Digits or an exponent that a double may not be able to hold; most bodies have none. */
 const suspiciousNumber = /\d{16}|\d[eE]|\.\d{15}/
 
+/** Reads a body as {@link parseJson} does. @throws Problem as that does, and `invalid-json` for bytes that are not UTF-8. */
+export function readJson(bytes: Buffer): unknown {
+  if (!isUtf8(bytes)) throw new Problem('invalid-json', 'Send valid JSON: what came is not UTF-8.')
+  return parseJson(bytes.toString())
+}
+
 /**
- * Parses a body, refusing keys that would reach prototypes, and numbers that JavaScript would change in silence.
+ * Parses a body, refusing keys that would reach prototypes or stand twice in one object, what is too deep or too wide, and numbers
+ * that JavaScript would change in silence.
  *
  * @throws Problem `invalid-json` or `validation-failed`.
  */
 export function parseJson(text: string): unknown {
+  const { depth, members } = scanJson(text)
+  if (depth > maxDepth) throw tooMuch(`is nested deeper than ${maxDepth} levels; make it flatter`)
+  if (members > maxMembers) throw tooMuch(`has more than ${maxMembers} members; send less at once`)
   const value = parse(text)
+  if (members > 1 && countMembers(value) !== members) throw doubleKey(text)
   if (suspiciousNumber.test(text)) JSON.parse(text, refuseChangedNumber)
   return value
 }
 
 function parse(text: string): unknown {
+  if (text === '') throw new Problem('invalid-json', emptyBody)
   try {
     return secureJsonParse.parse(text, undefined, { protoAction: 'error', constructorAction: 'error' })
   } catch (error) {
     throw new Problem('invalid-json', `Send valid JSON: ${(error as Error).message}.`)
   }
+}
+
+/** What is said to those who send no body where one is needed. */
+export const emptyBody = 'The body is empty. Send valid JSON as `Content-Type: application/json`.'
+
+function tooMuch(message: string): Problem {
+  return new Problem('validation-failed', `Mend the body: it ${message}.`, { errors: [{ path: '', message }] })
+}
+
+function doubleKey(text: string): Problem {
+  const key = JSON.stringify(findDoubleKey(text)?.slice(0, 80))
+  return new Problem('invalid-json', `Send valid JSON: the key ${key} stands twice in one object. Leave one out.`)
 }
 
 function refuseChangedNumber(key: string, value: unknown, context?: { source?: string }): unknown {

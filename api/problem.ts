@@ -10,6 +10,7 @@ const kinds = {
   timeout: [408, 'The client took too long'],
   conflict: [409, 'The present state does not allow this'],
   'too-large': [413, 'The body is too large'],
+  'headers-too-large': [431, 'URL and headers are too large'],
   'unsupported-media-type': [415, 'The body must be JSON'],
   'validation-failed': [422, 'The request does not fit the schema'],
   'unknown-job-type': [422, 'There is no such job type'],
@@ -22,6 +23,13 @@ const kinds = {
 } as const satisfies Record<string, readonly [number, string]>
 
 export type ProblemKind = keyof typeof kinds
+
+/** Every kind of problem with its HTTP status and title. */
+export const problemKinds = Object.entries(kinds).map(([kind, [status, title]]) => ({
+  kind: kind as ProblemKind,
+  status: status as number,
+  title: title as string,
+}))
 
 /** One thing that is wrong with a request, and where. */
 export interface FieldError {
@@ -101,6 +109,11 @@ export function noSuchDelivery(id: string): Problem {
 /** The 404 of a schedule that does not exist, or belongs to somebody else. */
 export function noSuchSchedule(name: string): Problem {
   return new Problem('not-found', `There is no schedule "${name.slice(0, 80)}". See /v1/schedules.`)
+}
+
+/** The 404 of a queue that does not exist. */
+export function noSuchQueue(name: string): Problem {
+  return new Problem('not-found', `There is no queue "${name.slice(0, 80)}". See /v1/queues.`)
 }
 
 /** The 503 of what will go through later. @param detail also says what is known of the request. */

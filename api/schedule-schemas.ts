@@ -4,7 +4,7 @@ import { instant } from '@jobyard/queues/job-terms'
 import { ruleFields, scheduleDefinition } from '@jobyard/queues/schedules/definition'
 import { z } from 'zod'
 
-export const scheduleBody = scheduleDefinition
+export const scheduleBody = scheduleDefinition.meta({ id: 'ScheduleDefinition' })
 
 const at = z.string().describe('RFC 3339 in UTC')
 
@@ -43,29 +43,33 @@ const summaryFields = {
   createdAt: at,
   updatedAt: at,
 }
-export const scheduleSummarySchema = z.object(summaryFields)
-export const scheduleSchema = z.object({
-  ...summaryFields,
-  input: z.unknown(),
-  metadata: z.record(z.string(), z.unknown()),
-})
+export const scheduleSummarySchema = z.object(summaryFields).meta({ id: 'ScheduleSummary' })
+export const scheduleSchema = z
+  .object({
+    ...summaryFields,
+    input: z.unknown(),
+    metadata: z.record(z.string(), z.unknown()),
+  })
+  .meta({ id: 'Schedule' })
 
 export const schedulesQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(200).default(50),
   cursor: z.string().optional(),
 })
 
-export const occurrenceSchema = z.object({
-  at: at.describe('When it was to be by the rule; when it was asked for, if manual'),
-  manual: z.boolean(),
-  outcome: z
-    .enum(['fired', 'overlapped', 'missed'])
-    .describe('overlapped: the run before was unfinished. missed: nobody could fire it in time'),
-  job: runSchema.optional(),
-  through: at.optional().describe('Last of the occurrences that this item stands for'),
-  count: z.int().optional().describe('How many they are; absent when they were not counted'),
-  recordedAt: at,
-})
+export const occurrenceSchema = z
+  .object({
+    at: at.describe('When it was to be by the rule; when it was asked for, if manual'),
+    manual: z.boolean(),
+    outcome: z
+      .enum(['fired', 'overlapped', 'missed'])
+      .describe('overlapped: the run before was unfinished. missed: nobody could fire it in time'),
+    job: runSchema.optional(),
+    through: at.optional().describe('Last of the occurrences that this item stands for'),
+    count: z.int().optional().describe('How many they are; absent when they were not counted'),
+    recordedAt: at,
+  })
+  .meta({ id: 'Occurrence' })
 
 export const previewBody = z.strictObject({
   ...ruleFields,

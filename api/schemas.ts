@@ -1,4 +1,4 @@
-import { jobStatuses, outcomes } from '@jobyard/db/statuses'
+import { jobStatuses, outcomes, type JobStatus } from '@jobyard/db/statuses'
 import { instant, jobTerms } from '@jobyard/queues/job-terms'
 import { z } from 'zod'
 
@@ -14,7 +14,10 @@ const submissionFields = {
 const saysWhenOnce = (job: { runAt?: string | undefined; delayMs?: number | undefined }) =>
   job.runAt === undefined || job.delayMs === undefined
 const saysWhenTwice = { path: ['delayMs'], message: 'cannot be combined with runAt' }
-export const submissionSchema = z.strictObject(submissionFields).refine(saysWhenOnce, saysWhenTwice)
+export const submissionSchema = z
+  .strictObject(submissionFields)
+  .refine(saysWhenOnce, saysWhenTwice)
+  .meta({ id: 'NewJob' })
 export type Submission = z.output<typeof submissionSchema>
 
 export const idempotencyKeySchema = z
@@ -26,18 +29,22 @@ export const batchItemSchema = z
   .strictObject({ ...submissionFields, idempotencyKey: idempotencyKeySchema.optional() })
   .refine(saysWhenOnce, saysWhenTwice)
 
-export const errorSchema = z.object({
-  reason: z.string(),
-  message: z.string(),
-  detail: z.unknown().optional().describe('What else the handler told of it.'),
-})
-export const attemptSchema = z.object({
-  attempt: z.int(),
-  outcome: z.enum(outcomes),
-  startedAt: z.string(),
-  finishedAt: z.string(),
-  error: errorSchema.optional(),
-})
+export const errorSchema = z
+  .object({
+    reason: z.string(),
+    message: z.string(),
+    detail: z.unknown().optional().describe('What else the handler told of it.'),
+  })
+  .meta({ id: 'JobError' })
+export const attemptSchema = z
+  .object({
+    attempt: z.int(),
+    outcome: z.enum(outcomes),
+    startedAt: z.string(),
+    finishedAt: z.string(),
+    error: errorSchema.optional(),
+  })
+  .meta({ id: 'Attempt' })
 const summaryFields = {
   id: z.string(),
   type: z.string(),
@@ -59,23 +66,30 @@ const summaryFields = {
   tags: z.array(z.string()),
   metadata: z.record(z.string(), z.unknown()),
 }
-export const jobSummarySchema = z.object(summaryFields)
-export const jobSchema = z.object({
-  ...summaryFields,
-  input: z.unknown(),
-  output: z.unknown().optional(),
-  attempts: z.array(attemptSchema),
-})
-export const problemSchema = z.object({
-  type: z.string(),
-  title: z.string(),
-  status: z.int(),
-  detail: z.string(),
-  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
-})
-export const queueSchema = z.object({
-  name: z.string(),
-  paused: z.boolean(),
-  counts: z.record(z.enum(jobStatuses), z.int()),
-  oldestReadyMs: z.number().nullable(),
-})
+export const jobSummarySchema = z.object(summaryFields).meta({ id: 'JobSummary' })
+export const jobSchema = z
+  .object({
+    ...summaryFields,
+    input: z.unknown(),
+    output: z.unknown().optional(),
+    attempts: z.array(attemptSchema),
+  })
+  .meta({ id: 'Job' })
+export const problemSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  })
+  .meta({ id: 'Problem' })
+const countOfEach = Object.fromEntries(jobStatuses.map((status) => [status, z.int()])) as Record<JobStatus, z.ZodInt>
+export const queueSchema = z
+  .object({
+    name: z.string(),
+    paused: z.boolean(),
+    counts: z.object(countOfEach),
+    oldestReadyMs: z.number().nullable(),
+  })
+  .meta({ id: 'Queue' })

@@ -8,6 +8,13 @@ export const instant = z.iso
   .refine((text) => Number.isFinite(Date.parse(text)) && Date.parse(text) < year10000, 'is out of range')
   .describe('RFC 3339')
 
+/** Text that Postgres keeps as it is. @returns a schema to which bounds can be added. */
+export function storableText() {
+  return z
+    .string()
+    .refine((text) => !text.includes('\0') && text.isWellFormed(), 'must not hold NUL or half of a surrogate pair')
+}
+
 /** What people may say about a job, whether it runs once or by a schedule. */
 export const jobTerms = {
   type: z.string().max(255).describe('A name from /v1/job-types'),
@@ -20,6 +27,6 @@ export const jobTerms = {
     .max(86_400_000)
     .optional()
     .describe("Time one attempt may take; the contract's, when absent"),
-  tags: z.array(z.string().min(1).max(64)).max(20).default([]),
+  tags: z.array(storableText().min(1).max(64)).max(20).default([]),
   metadata: z.record(z.string(), z.unknown()).default({}).describe("Kept with the job; the platform doesn't read it"),
 }

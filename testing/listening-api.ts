@@ -14,6 +14,7 @@ export type ListeningApiOptions = Pick<
   | 'outboundAllow'
   | 'streamLimits'
   | 'eventStreamLimits'
+  | 'headTimeoutMs'
   | 'bodyTimeoutMs'
   | 'recordTimeoutMs'
   | 'jwt'

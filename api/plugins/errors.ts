@@ -6,7 +6,9 @@ import { logTogether } from '@jobyard/queues/log-together'
 import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import type { z } from 'zod'
+import { emptyBody } from '../parse-json.ts'
 import { Problem, unavailable, type FieldError } from '../problem.ts'
+import { rememberMethods, unroutable } from './methods.ts'
 
 /** Answers every error as problem+json; what we did not foresee is logged and answered without its insides. */
 export function registerErrors(app: FastifyInstance): void {
@@ -16,12 +18,12 @@ export function registerErrors(app: FastifyInstance): void {
     logProblem(problem, error)
     return sendProblem(reply, problem)
   })
-  app.setNotFoundHandler((request, reply) =>
-    sendProblem(
-      reply,
-      new Problem('not-found', `There is nothing at ${request.method} ${request.url.slice(0, 200)}. See /docs.`),
-    ),
-  )
+  rememberMethods(app)
+  app.setNotFoundHandler((request, reply) => {
+    const problem = unroutable(app, request)
+    if (request.method !== 'OPTIONS' || problem.kind === 'not-found') return sendProblem(reply, problem)
+    return reply.code(204).headers(problem.headers).send()
+  })
 }
 
 /** @returns what logs the errors behind problems: what we did not foresee each time, trouble with Postgres together. */
@@ -62,6 +64,9 @@ function validationProblem(error: {
   validation: { instancePath: string; message?: string }[]
   validationContext?: string
 }) {
+  const [first] = error.validation
+  if (error.validationContext === 'body' && first?.instancePath === '' && first.message?.endsWith(absent))
+    return new Problem('invalid-json', emptyBody)
   const errors = error.validation.map(({ instancePath, message }) => ({
     path: instancePath.split('/').filter(Boolean).join('.'),
     message: readable(message ?? 'is invalid'),
@@ -77,8 +82,11 @@ export function fieldErrors({ issues }: z.ZodError, ...prefix: string[]): FieldE
   }))
 }
 
+/** How zod ends what it says of a value that is not there. */
+const absent = 'received undefined'
+
 function readable(message: string): string {
-  return message.endsWith('received undefined') ? 'is missing' : message
+  return message.endsWith(absent) ? 'is missing' : message
 }
 
 /** The 422 of a request that does not fit its schema. */

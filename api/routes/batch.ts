@@ -8,8 +8,8 @@ import type { BatchStreams } from '../batch-streams.ts'
 import type { Callers } from '../callers/callers.ts'
 import { keyIsOver } from '../callers/refusals.ts'
 import type { BodyDeadline } from '../plugins/body-deadline.ts'
+import { refuseEncoding } from '../plugins/bodies.ts'
 import { fieldErrors, invalid } from '../plugins/errors.ts'
-import { Problem } from '../problem.ts'
 import { batchItemSchema, problemSchema } from '../schemas.ts'
 
 export interface BatchRoutesOptions {
@@ -26,7 +26,8 @@ const bodyLimit = 16 * 1_048_576
 const lingerMs = 2_000
 
 const ndjson = 'application/x-ndjson'
-const itemSchema = z.unknown().meta(z.toJSONSchema(batchItemSchema, { io: 'input' }))
+const { $schema: _, ...batchItemJson } = z.toJSONSchema(batchItemSchema, { io: 'input' })
+const itemSchema = z.unknown().meta({ ...batchItemJson, id: 'BatchItem' })
 const arraySchema = z.strictObject({ jobs: z.array(itemSchema).min(1).max(1_000) })
 const answerSchema = z.union([
   z.object({ index: z.int(), id: z.string() }),
@@ -96,14 +97,6 @@ function jobsOf(body: unknown): unknown[] {
   const parsed = arraySchema.safeParse(body)
   if (parsed.success) return parsed.data.jobs
   throw invalid(fieldErrors(parsed.error))
-}
-
-/** @throws Problem `unsupported-media-type` when the lines are anything but plain UTF-8. */
-function refuseEncoding({ headers }: FastifyRequest): void {
-  const charset = /;\s*charset="?([^\s;"]*)/i.exec(headers['content-type'] ?? '')?.[1] ?? 'utf-8'
-  const encoding = headers['content-encoding'] ?? 'identity'
-  if (/^utf-?8$/i.test(charset) && encoding === 'identity') return
-  throw new Problem('unsupported-media-type', 'Send the lines as UTF-8, without a Content-Encoding.')
 }
 
 /** Closes a connection once everything was answered. While the client is still sending, a reset could take the answers from it. */

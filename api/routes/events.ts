@@ -2,6 +2,7 @@ import websocket, { type WebSocket } from '@fastify/websocket'
 import type { Sql } from '@jobyard/db/connect'
 import { platformEvents, usualEvents } from '@jobyard/db/subscription'
 import { optInEvents } from '@jobyard/db/telling'
+import { storableText } from '@jobyard/queues/job-terms'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
@@ -49,12 +50,12 @@ const streamQuery = z.strictObject({
     ),
   jobType: texts
     .transform((value) => [value].flat().flatMap((text) => text.split(',')))
-    .pipe(z.array(z.string().min(1).max(255)).max(50))
+    .pipe(z.array(storableText().min(1).max(255)).max(50))
     .optional()
     .describe('Only events of jobs of these types, repeated or separated by commas'),
   tag: texts
     .transform((value) => [value].flat())
-    .pipe(z.array(z.string().min(1).max(64)).max(20))
+    .pipe(z.array(storableText().min(1).max(64)).max(20))
     .optional()
     .describe('Only events of jobs that have one of these tags; repeat it for several'),
   lastEventId: z

@@ -1,23 +1,29 @@
 import type { Database } from '@jobyard/db/connect'
 import { countQueues, type QueueCounts } from '@jobyard/db/queue-rows'
+import { storableText } from '@jobyard/queues/job-terms'
+import type { FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { JobActions } from '../job-actions.ts'
 import { readAfterChange } from '../plugins/errors.ts'
-import { Problem } from '../problem.ts'
+import { noSuchQueue } from '../problem.ts'
 import { problemSchema, queueSchema } from '../schemas.ts'
 
 const tags = ['queues']
-const params = z.object({ name: z.string().max(255) })
+const params = z.object({ name: z.string() })
+const nameable = storableText().max(255)
 
 /** Reading queues, and pausing them. */
 export const queueRoutes: FastifyPluginAsyncZod<{ sql: Database['sql']; actions: JobActions }> = async (
   app,
   { sql, actions },
 ) => {
+  app.addHook('preHandler', async ({ params: { name } }: FastifyRequest<{ Params: { name?: string } }>) => {
+    if (name !== undefined && !nameable.safeParse(name).success) throw noSuchQueue(name)
+  })
   const read = async (name: string) => {
     const [queue] = await countQueues(sql, name)
-    if (!queue) throw new Problem('not-found', `There is no queue "${name.slice(0, 80)}". See /v1/queues.`)
+    if (!queue) throw noSuchQueue(name)
     return viewQueue(queue)
   }
 

@@ -1,9 +1,11 @@
 import { scheduleName } from '@jobyard/queues/schedules/definition'
+import type { FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { Cursors } from '../cursor.ts'
 import type { JobActions } from '../job-actions.ts'
 import { readAfterChange } from '../plugins/errors.ts'
+import { noSuchSchedule } from '../problem.ts'
 import type { ScheduleActions } from '../schedule-actions.ts'
 import {
   occurrenceSchema,
@@ -34,6 +36,9 @@ export interface ScheduleRoutesOptions {
 /** Rules by which jobs recur, and what became of their occurrences. */
 export const scheduleRoutes: FastifyPluginAsyncZod<ScheduleRoutesOptions> = async (app, options) => {
   const { schedules, jobs, cursors } = options
+  app.addHook('preHandler', async ({ params: { name } }: FastifyRequest<{ Params: { name?: string } }>) => {
+    if (name !== undefined && !isName(name)) throw noSuchSchedule(name)
+  })
 
   app.put(
     '/v1/schedules/:name',
