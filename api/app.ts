@@ -18,11 +18,13 @@ import { DeliveryActions } from './delivery-actions.ts'
 import { EndpointActions } from './endpoint-actions.ts'
 import { FinishedJobs } from './finished-jobs.ts'
 import { JobActions } from './job-actions.ts'
+import { RateLimits, type RateLimitSettings } from './limits/rate-limits.ts'
 import { parseJson } from './parse-json.ts'
 import { keyMatcher, registerAuth } from './plugins/auth.ts'
 import { BodyDeadline } from './plugins/body-deadline.ts'
 import { registerErrors } from './plugins/errors.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
+import { registerRateLimits } from './plugins/rate-limits.ts'
 import { boundRecordRoutes, withinRecordBounds } from './plugins/record-bounds.ts'
 import { batchRoutes } from './routes/batch.ts'
 import { boardRoutes } from './routes/board.ts'
@@ -59,6 +61,8 @@ export interface AppDependencies {
   readonly streamLimits?: Partial<StreamLimits>
   /** Where streams of events differ from their defaults. */
   readonly eventStreamLimits?: Partial<EventStreamLimits> | undefined
+  /** How much tenants and keys may send; as much as they like when absent. */
+  readonly rateLimits?: RateLimitSettings | undefined
 }
 
 /** Largest body of a request, in bytes. */
@@ -101,6 +105,8 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   })
   registerErrors(app)
   registerAuth(app, deps.adminKey)
+  const rateLimits = openRateLimits(deps)
+  if (rateLimits) registerRateLimits(app, rateLimits)
   boundRecordRoutes(app, { circuit, deadlineMs })
   await registerOpenApi(app, deps.version)
   const finished = new FinishedJobs(db.sql)
@@ -123,7 +129,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     streams: events,
     bounded: withinRecordBounds({ circuit, deadlineMs }),
   })
-  await app.register(batchRoutes, { items, streams, bodyDeadline })
+  await app.register(batchRoutes, { items, streams, bodyDeadline, rateLimits })
   await app.register(jobTypeRoutes, { catalogue })
   await app.register(queueRoutes, { sql: db.sql, actions })
   await app.register(healthRoutes, { sql: db.sql, circuit, carrier, tickets, accepting })
@@ -134,6 +140,12 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     circuit.stop()
   })
   return app
+}
+
+/** Limits that nobody has set cost nothing, not even a connection. */
+function openRateLimits({ rateLimits: { tenant, key } = {}, carrier, log }: AppDependencies): RateLimits | undefined {
+  if (!tenant && !key) return undefined
+  return new RateLimits({ tenant, key, store: carrier.openTokenStore(), log })
 }
 
 /** Says in the log when Postgres is away, and when it is back. */

@@ -9,10 +9,13 @@ import { onTestFinished } from 'vitest'
 import { adminKey } from './platform.ts'
 import { openRecord } from './record.ts'
 
-export type ListeningApiOptions = Pick<
+export interface ListeningApiOptions extends Pick<
   AppDependencies,
-  'outboundAllow' | 'streamLimits' | 'eventStreamLimits' | 'bodyTimeoutMs' | 'recordTimeoutMs'
->
+  'outboundAllow' | 'rateLimits' | 'streamLimits' | 'eventStreamLimits' | 'bodyTimeoutMs' | 'recordTimeoutMs'
+> {
+  /** Redis that carries the tickets; Postgres does when absent. */
+  readonly redisUrl?: string
+}
 
 /** An API on a port of its own, without workers. */
 export interface ListeningApi {
@@ -32,9 +35,9 @@ export async function listen(options: ListeningApiOptions = {}): Promise<Listeni
 export async function listenOn(
   db: Database,
   databaseUrl: string,
-  options: ListeningApiOptions = {},
+  { redisUrl, ...options }: ListeningApiOptions = {},
 ): Promise<ListeningApi> {
-  const carrier = openCarrier({ databaseUrl, onError: () => {} })
+  const carrier = openCarrier({ redisUrl, databaseUrl, onError: () => {} })
   const app = await buildApp({
     db,
     carrier,

@@ -105,6 +105,7 @@ const scripts: readonly (readonly [RegExp, string])[] = [
   [/^--\[\[\s+Move job from active to a finished/, 'acknowledge'],
   [/^--\[\[\s+Move stalled jobs/, 'find-stalled'],
   [/^--\[\[\s+Pauses or resumes/, 'pause'],
+  [/^--\[\[\s+Takes tokens from a bucket/, 'take-tokens'],
 ]
 
 /** Knows the scripts of one Redis, from when it was told them. */
