@@ -18,6 +18,8 @@ import { DeliveryActions } from './delivery-actions.ts'
 import { EndpointActions } from './endpoint-actions.ts'
 import { FinishedJobs } from './finished-jobs.ts'
 import { JobActions } from './job-actions.ts'
+import { QuotaIntake } from './limits/quota-intake.ts'
+import { Quotas, type QuotaSettings } from './limits/quotas.ts'
 import { RateLimits, type RateLimitSettings } from './limits/rate-limits.ts'
 import { parseJson } from './parse-json.ts'
 import { keyMatcher, registerAuth } from './plugins/auth.ts'
@@ -63,6 +65,8 @@ export interface AppDependencies {
   readonly eventStreamLimits?: Partial<EventStreamLimits> | undefined
   /** How much tenants and keys may send; as much as they like when absent. */
   readonly rateLimits?: RateLimitSettings | undefined
+  /** How much of each tenant may wait; as much as there is room for when absent. */
+  readonly quotas?: QuotaSettings | undefined
 }
 
 /** Largest body of a request, in bytes. */
@@ -80,7 +84,9 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   const circuit = watchRecord(db.sql, log)
   const deadlineMs = deps.recordTimeoutMs
   const intake = new Intake({ sql: db.sql, tickets, circuit, deadlineMs })
-  const actions = new JobActions({ db, carrier, intake, tickets, catalogue })
+  const quotas = openQuotas(deps)
+  const entry = quotas ? new QuotaIntake(intake, quotas) : intake
+  const actions = new JobActions({ db, carrier, intake: entry, tickets, catalogue })
 
   const loggerInstance: FastifyBaseLogger = log
   const upgrades = new Upgrades()
@@ -110,7 +116,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   boundRecordRoutes(app, { circuit, deadlineMs })
   await registerOpenApi(app, deps.version)
   const finished = new FinishedJobs(db.sql)
-  const items = new BatchItems(actions, intake, log)
+  const items = new BatchItems(actions, entry, log)
   const streams = new BatchStreams(items, deps.streamLimits)
   const events = new EventStreams({ sql: db.sql, circuit, log, limits: deps.eventStreamLimits })
   endWaitingOnClose(app, finished, streams, events)
@@ -138,6 +144,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     await intake.drained()
     await tickets.flush()
     circuit.stop()
+    quotas?.close()
   })
   return app
 }
@@ -146,6 +153,12 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
 function openRateLimits({ rateLimits: { tenant, key } = {}, carrier, log }: AppDependencies): RateLimits | undefined {
   if (!tenant && !key) return undefined
   return new RateLimits({ tenant, key, store: carrier.openTokenStore(), log })
+}
+
+/** As the rate limits: without quotas nothing is counted. */
+function openQuotas({ db, log, quotas = {} }: AppDependencies): Quotas | undefined {
+  if (quotas.maxWaitingJobs === undefined && quotas.maxWaitingBytes === undefined) return undefined
+  return new Quotas({ ...quotas, sql: db.sql, log })
 }
 
 /** Says in the log when Postgres is away, and when it is back. */

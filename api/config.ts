@@ -1,3 +1,4 @@
+import { waitingLimit } from '@jobyard/db/waiting'
 import { readConfiguration, serverVariables } from '@jobyard/queues/configuration'
 import { limitForm, parseLimit } from '@jobyard/queues/limits/limit'
 import { z } from 'zod'
@@ -18,6 +19,8 @@ const variables = {
   OUTBOUND_ALLOW: z.string().default(''),
   RATE_LIMIT_TENANT: rateLimit,
   RATE_LIMIT_KEY: rateLimit,
+  TENANT_MAX_WAITING_JOBS: z.coerce.number().int().min(1).max(waitingLimit).optional(),
+  TENANT_MAX_WAITING_BYTES: z.coerce.number().int().min(1).optional(),
   JOBYARD_ADMIN_KEY: z
     .string('is not set; `npm start` makes one, the single parts need one')
     .min(32, 'must have 32 characters or more'),

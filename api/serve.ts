@@ -55,6 +55,7 @@ export async function serve(signals: StopSignals, catalogue = installed): Promis
     adminKey: config.JOBYARD_ADMIN_KEY,
     secret: config.JOBYARD_SECRET,
     outboundAllow,
+    quotas: { maxWaitingJobs: config.TENANT_MAX_WAITING_JOBS, maxWaitingBytes: config.TENANT_MAX_WAITING_BYTES },
     rateLimits: { tenant: config.RATE_LIMIT_TENANT, key: config.RATE_LIMIT_KEY },
     version: packageJson.version,
     log,

@@ -11,7 +11,7 @@ import { openRecord } from './record.ts'
 
 export interface ListeningApiOptions extends Pick<
   AppDependencies,
-  'outboundAllow' | 'rateLimits' | 'streamLimits' | 'eventStreamLimits' | 'bodyTimeoutMs' | 'recordTimeoutMs'
+  'outboundAllow' | 'rateLimits' | 'quotas' | 'streamLimits' | 'eventStreamLimits' | 'bodyTimeoutMs' | 'recordTimeoutMs'
 > {
   /** Redis that carries the tickets; Postgres does when absent. */
   readonly redisUrl?: string
