@@ -113,11 +113,11 @@ describe('The quota of waiting jobs', () => {
   })
 
   it('goes by what it knows while the record cannot be counted', async () => {
-    const { sql, close } = connect('postgres://localhost:1/away', { applicationName: 'test' })
-    const quotas = new Quotas({ sql, log: pino({ level: 'silent' }), maxWaitingJobs: 1 })
+    const away = connect('postgres://localhost:1/away', { applicationName: 'test' })
+    const quotas = new Quotas({ sql: away.sql, log: pino({ level: 'silent' }), maxWaitingJobs: 1 })
     onTestFinished(async () => {
       quotas.close()
-      await close()
+      await away.close()
     })
     const use = await quotas.useOf('a')
     const one = { jobs: 1, bytes: 10 }
