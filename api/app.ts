@@ -21,6 +21,9 @@ import { DeliveryActions } from './delivery-actions.ts'
 import { EndpointActions } from './endpoint-actions.ts'
 import { FinishedJobs } from './finished-jobs.ts'
 import { JobActions } from './job-actions.ts'
+import { QuotaIntake } from './limits/quota-intake.ts'
+import { Quotas, type QuotaSettings } from './limits/quotas.ts'
+import { RateLimits, type RateLimitSettings } from './limits/rate-limits.ts'
 import { registerAudit } from './plugins/audit.ts'
 import { registerAuth } from './plugins/auth.ts'
 import { registerBodies } from './plugins/bodies.ts'
@@ -29,6 +32,7 @@ import { registerErrors } from './plugins/errors.ts'
 import { registerHeaders } from './plugins/headers.ts'
 import { registerOpenApi } from './plugins/openapi.ts'
 import { answerBadUrl, answerClientError, refuseUnclearRequests } from './plugins/protocol.ts'
+import { registerRateLimits } from './plugins/rate-limits.ts'
 import { boundRecordRoutes, withinRecordBounds } from './plugins/record-bounds.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
 import { auditLogRoutes } from './routes/audit-log.ts'
@@ -75,6 +79,10 @@ export interface AppDependencies {
   readonly streamLimits?: Partial<StreamLimits>
   /** Where streams of events differ from their defaults. */
   readonly eventStreamLimits?: Partial<EventStreamLimits> | undefined
+  /** How much tenants and keys may send; as much as they like when absent. */
+  readonly rateLimits?: RateLimitSettings | undefined
+  /** How much of each tenant may wait; as much as there is room for when absent. */
+  readonly quotas?: QuotaSettings | undefined
 }
 
 /** Largest body of a request, in bytes. */
@@ -93,7 +101,9 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   const circuit = watchRecord(db.sql, log)
   const deadlineMs = deps.recordTimeoutMs
   const intake = new Intake({ sql: db.sql, tickets, circuit, deadlineMs })
-  const actions = new JobActions({ db, carrier, intake, tickets, catalogue })
+  const quotas = openQuotas(deps)
+  const entry = quotas ? new QuotaIntake(intake, quotas) : intake
+  const actions = new JobActions({ db, carrier, intake: entry, tickets, catalogue })
 
   const loggerInstance: FastifyBaseLogger = log
   const upgrades = new Upgrades()
@@ -122,13 +132,15 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   refuseUnclearRequests(app)
   const callers = new Callers({ adminKey: deps.adminKey, sql: db.sql, circuit, jwt: deps.jwt })
   registerAuth(app, callers)
+  const rateLimits = openRateLimits(deps)
+  if (rateLimits) registerRateLimits(app, rateLimits)
   boundRecordRoutes(app, { circuit, deadlineMs })
   const bounded = withinRecordBounds({ circuit, deadlineMs })
   const auditBook = new AuditBook(db.sql, log)
   registerAudit(app, auditBook, bounded)
   await registerOpenApi(app, deps.version)
   const finished = new FinishedJobs(db.sql)
-  const items = new BatchItems(actions, intake, log)
+  const items = new BatchItems(actions, entry, log)
   const streams = new BatchStreams(items, deps.streamLimits)
   const events = new EventStreams({ sql: db.sql, circuit, log, limits: deps.eventStreamLimits })
   endWaitingOnClose(app, finished, streams, events)
@@ -148,7 +160,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     callers,
     bounded,
   })
-  await app.register(batchRoutes, { items, streams, callers, bodyDeadline })
+  await app.register(batchRoutes, { items, streams, callers, bodyDeadline, rateLimits })
   await app.register(jobTypeRoutes, { catalogue })
   await app.register(queueRoutes, { sql: db.sql, actions })
   await app.register(healthRoutes, { sql: db.sql, circuit, carrier, tickets, accepting })
@@ -161,8 +173,21 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
     await auditBook.drained()
     await callers.close()
     circuit.stop()
+    quotas?.close()
   })
   return app
+}
+
+/** Limits that nobody has set cost nothing, not even a connection. */
+function openRateLimits({ rateLimits: { tenant, key } = {}, carrier, log }: AppDependencies): RateLimits | undefined {
+  if (!tenant && !key) return undefined
+  return new RateLimits({ tenant, key, store: carrier.openTokenStore(), log })
+}
+
+/** As the rate limits: without quotas nothing is counted. */
+function openQuotas({ db, log, quotas = {} }: AppDependencies): Quotas | undefined {
+  if (quotas.maxWaitingJobs === undefined && quotas.maxWaitingBytes === undefined) return undefined
+  return new Quotas({ ...quotas, sql: db.sql, log })
 }
 
 /** Says in the log when Postgres is away, and when it is back. */

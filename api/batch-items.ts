@@ -11,10 +11,10 @@ export type ItemAnswer = { index: number; id: string } | { index: number; proble
 /** Accepts or refuses each item of a batch on its own. */
 export class BatchItems {
   readonly #actions: JobActions
-  readonly #intake: Intake
+  readonly #intake: Pick<Intake, 'accept'>
   readonly #logProblem: ReturnType<typeof problemLog>
 
-  constructor(actions: JobActions, intake: Intake, log: Logger) {
+  constructor(actions: JobActions, intake: Pick<Intake, 'accept'>, log: Logger) {
     this.#actions = actions
     this.#intake = intake
     this.#logProblem = problemLog(log)

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { BatchItems, ItemAnswer } from './batch-items.ts'
+import type { Pace } from './limits/rate-limits.ts'
 import { isBlank, LineSplitter, readLine, tooLong, type Line } from './ndjson.ts'
 import { OrderedAnswers } from './ordered-answers.ts'
 import { invalid } from './plugins/errors.ts'
@@ -30,6 +31,8 @@ export interface BatchStreamOptions {
   readonly share: () => number
   /** Told when it begins to keep the intake busy, and when it waits for nothing but its client. */
   readonly onBusy: (busy: boolean) => void
+  /** Slows the stream down: each line takes one; as fast as it can when absent. @param onMore told when it should try again. */
+  readonly pace?: ((onMore: () => void) => Pace) | undefined
 }
 
 /** What to do about a stream that was cut short. */
@@ -46,6 +49,9 @@ export class BatchStream {
   readonly #answers: OrderedAnswers
   #atIntake = 0
   #bytesAtIntake = 0
+  readonly #pace: Pace | undefined
+  /** The first line is paid before anything is read: a stream costs as much as a request. */
+  #isPaid = false
   #busy = false
   #reading = true
   #gone = false
@@ -60,6 +66,7 @@ export class BatchStream {
   constructor(source: Readable, options: BatchStreamOptions) {
     this.#options = options
     this.#source = source
+    this.#pace = options.pace?.(() => this.#wake())
     this.#lines = new LineSplitter(options.limits.maxLineBytes)
     this.#answers = new OrderedAnswers(() => this.#onProgress())
     for (const event of ['readable', 'end', 'error']) source.on(event, () => this.#wake())
@@ -100,13 +107,15 @@ export class BatchStream {
 
   async #run(): Promise<void> {
     const { maxItems } = this.#options.limits
+    while (this.#reading && !this.#isPaidFor()) await this.#progress(false)
     for await (const lines of this.#read()) {
       for (const line of lines) {
         if (line !== tooLong && isBlank(line)) continue
         if (this.#answers.promised >= maxItems)
           this.#stop(new Problem('too-large', `A stream has ${maxItems} jobs at most. ${goOn}`))
-        while (this.#reading && this.#isFull()) await this.#progress(!this.#answers.wanted)
+        while (this.#reading && (this.#isFull() || !this.#isPaidFor())) await this.#progress(!this.#answers.wanted)
         if (!this.#reading) break
+        this.#isPaid = false
         this.#handIn(line)
       }
     }
@@ -141,6 +150,13 @@ export class BatchStream {
       this.#atIntake >= limits.maxUnderWay * part ||
       this.#bytesAtIntake + this.#answers.length >= limits.maxHeldBytes * part
     )
+  }
+
+  /** Whether the next line is paid for, now at the latest. Who waits for that keeps nobody else from the intake. */
+  #isPaidFor(): boolean {
+    this.#isPaid ||= this.#pace?.take() ?? true
+    if (!this.#isPaid && this.#atIntake === 0) this.#setBusy(false)
+    return this.#isPaid
   }
 
   #handIn(line: Line): void {

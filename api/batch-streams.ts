@@ -30,11 +30,12 @@ export class BatchStreams {
     this.#limits = { ...defaultLimits, ...limits }
   }
 
-  /** Starts to read a stream of jobs. */
-  open(tenant: string, source: Readable): BatchStream {
+  /** Starts to read a stream of jobs, no faster than `pace` allows. */
+  open(tenant: string, source: Readable, pace?: BatchStreamOptions['pace']): BatchStream {
     const stream = new BatchStream(source, {
       tenant,
       items: this.#items,
+      pace,
       limits: this.#limits,
       share: () => (this.#heldUp ? 0 : 1 / Math.max(this.#busy, 1)),
       onBusy: (busy) => {

@@ -22,7 +22,7 @@ import type { Submission } from './schemas.ts'
 export interface JobActionsOptions {
   readonly db: Database
   readonly carrier: Carrier
-  readonly intake: Intake
+  readonly intake: Pick<Intake, 'accept'>
   readonly tickets: TicketSender
   readonly catalogue: Catalogue
 }

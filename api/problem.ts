@@ -18,6 +18,7 @@ const kinds = {
   'cron-invalid': [422, 'The schedule would never fire, or not as meant'],
   'idempotency-key-reused': [422, 'The idempotency key belongs to another request'],
   'rate-limited': [429, 'Too much at once'],
+  'quota-exceeded': [429, 'Too much waits already'],
   unavailable: [503, 'The platform cannot answer right now'],
   internal: [500, 'Something went wrong on our side'],
 } as const satisfies Record<string, readonly [number, string]>

@@ -58,6 +58,8 @@ export async function serve(signals: StopSignals, catalogue = installed): Promis
     corsOrigins: config.CORS_ORIGINS,
     trustedProxies: config.TRUSTED_PROXIES,
     outboundAllow,
+    quotas: { maxWaitingJobs: config.TENANT_MAX_WAITING_JOBS, maxWaitingBytes: config.TENANT_MAX_WAITING_BYTES },
+    rateLimits: { tenant: config.RATE_LIMIT_TENANT, key: config.RATE_LIMIT_KEY },
     version: packageJson.version,
     log,
     accepting: () => accepting,

@@ -3,7 +3,7 @@ import { parseArguments } from './arguments.ts'
 
 const parse = (line: string) => parseArguments(line.split(' ').filter(Boolean), 'bench')
 
-it('runs everything but growth and notify five times and keeps the results when nothing is said', () => {
+it('runs everything but growth, notify and http five times and keeps the results when nothing is said', () => {
   const parts = ['process', 'batched', 'accept', 'latency']
   expect(parse('')).toEqual({ report: 'results', parts, quick: false, rounds: 5, out: 'bench' })
 })
@@ -39,6 +39,11 @@ it('runs all parts of notify, or one, and keeps what they find', () => {
   expect(parse('notify --quick').out).toBeUndefined()
 })
 
+it('runs http five times and keeps what it finds', () => {
+  expect(parse('http')).toEqual({ report: 'http', parts: ['http'], quick: false, rounds: 5, out: 'bench' })
+  expect(parse('http --quick')).toMatchObject({ rounds: 1, out: undefined })
+})
+
 it('keeps what one part of growth finds, whatever the rounds', () => {
   expect(parse('idle')).toMatchObject({ report: 'growth', parts: ['idle'], rounds: 3, out: 'bench' })
   expect(parse('waiting --rounds 1')).toMatchObject({ report: 'growth', parts: ['waiting'], rounds: 1, out: 'bench' })
@@ -47,11 +52,12 @@ it('keeps what one part of growth finds, whatever the rounds', () => {
 it.each([
   [
     'proces',
-    'There is no part "proces"; there are process, batched, accept, latency; of growth finished, waiting, idle; of notify endpoints, deliveries, arrival, streams.',
+    'There is no part "proces"; there are process, batched, accept, latency; of growth finished, waiting, idle; of notify endpoints, deliveries, arrival, streams; of http http.',
   ],
   ['growth proces', 'There is no part "proces"'],
   ['latency growth', 'The parts of growth run by themselves, without latency.'],
   ['notify idle', 'The parts of growth run by themselves, without endpoints.'],
+  ['http process', 'The parts of http run by themselves, without process.'],
   ['streams process', 'The parts of notify run by themselves, without process.'],
   ['idle accept', 'The parts of growth run by themselves, without accept.'],
   ['--rounds 0', '--rounds takes a whole number from 1 to 100, not "0".'],

@@ -5,6 +5,7 @@ export const reports = {
   results: { parts: ['process', 'batched', 'accept', 'latency'], rounds: 5 },
   growth: { parts: ['finished', 'waiting', 'idle'], rounds: 3 },
   notify: { parts: ['endpoints', 'deliveries', 'arrival', 'streams'], rounds: 3 },
+  http: { parts: ['http'], rounds: 5 },
 } as const
 /** Name of the files that a report is written to. */
 export type ReportName = keyof typeof reports
@@ -22,14 +23,14 @@ export interface BenchArguments {
 }
 
 /** Reports that are asked for by their name, and whose parts run by themselves. */
-const special = ['growth', 'notify'] as const
+const special = ['growth', 'notify', 'http'] as const
 const quickRounds = 1
 const maxRounds = 100
 
 /**
- * Reads the command line: names of parts, `growth` or `notify` for all of its parts, `--quick`, `--rounds n`, `--out folder`. Without a
+ * Reads the command line: names of parts, `growth`, `notify` or `http` for all of its parts, `--quick`, `--rounds n`, `--out folder`. Without a
  * name the parts of `results` run. Written to `home` unless told otherwise are: the results of a whole run (all their parts, at least
- * the default rounds), and any part of growth and notify; quick ones never.
+ * the default rounds), and any part of the others; quick ones never.
  *
  * @throws Error with one line that says what is wrong.
  */
@@ -66,7 +67,8 @@ function split(words: readonly string[]) {
     })
   } catch (error) {
     const [problem] = String((error as Error).message).split('. ')
-    const names = [...reports.results.parts, ...special.flatMap((name) => [name, ...reports[name].parts])]
+    const ofSpecial = special.flatMap((name) => [name, ...reports[name].parts])
+    const names = [...new Set([...reports.results.parts, ...ofSpecial])]
     throw new Error(`${problem}. Usage: npm run bench [-- ${names.join('|')} …] [--quick] [--rounds n] [--out folder]`)
   }
 }

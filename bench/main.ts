@@ -22,6 +22,7 @@ const parts: Record<PartName, () => Promise<Part>> = {
   endpoints: async () => (await import('./notify/endpoints.ts')).endpoints,
   deliveries: async () => (await import('./notify/deliveries.ts')).deliveries,
   arrival: async () => (await import('./notify/arrival.ts')).arrival,
+  http: async () => (await import('./http/http.ts')).httpFace,
   streams: async () => (await import('./notify/streams.ts')).streams,
 }
 

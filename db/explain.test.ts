@@ -16,6 +16,7 @@ import { lockSequence, placeEvents } from './sequence.ts'
 import { settleAttempts } from './settle.ts'
 import { readJobEvents, readStream } from './stream.ts'
 import { findLeftOut, findProbeTargets, sweepLost } from './sweep.ts'
+import { countWaiting } from './waiting.ts'
 import { readOwnedRuns } from './worker-rows.ts'
 
 const worker = newId()
@@ -111,6 +112,7 @@ const statements: [string, (sql: Sql) => Promise<unknown>][] = [
   ['reading the stream', (sql) => readStream(sql, { after: 2_000, limit: 40 })],
   ['reading the events of a job', (sql) => readJobEvents(sql, 'default', newId())],
   ['looking for what is in flight', (sql) => findUnended(sql, [newId()])],
+  ['counting what waits', (sql) => countWaiting(sql, ['default'])],
 ]
 
 /** The statement must find its rows through an index, and look at hardly any others. */
@@ -207,7 +209,7 @@ describe('In a table that has grown since Postgres looked at it last', () => {
   })
   afterAll(() => record.close())
 
-  const byKey = statements.filter(([name]) => name !== 'requeueing orphans')
+  const byKey = statements.filter(([name]) => name !== 'requeueing orphans' && name !== 'counting what waits')
   it.each(byKey)('%s reads hardly any', (_name, call) => expectFewRows(record, call))
 })
 

@@ -1,4 +1,5 @@
 import type { Job, JobsOptions, WorkerOptions } from 'bullmq'
+import type { TokenStore } from './limits/token-store.ts'
 
 /** Ids of jobs. `whole`: they are of one batched type, and claimed together by whoever gets the ticket. */
 export interface JobTicket {
@@ -49,5 +50,7 @@ export interface CarrierBackend {
   forgetWrongClocks(): Promise<void>
   /** @throws when the carrier does not answer, or takes no tickets. */
   ping(): Promise<void>
+  /** Opens buckets that all processes share, where the carrier has room for any. {@link disconnect} closes them. */
+  openTokenStore?(): TokenStore
   disconnect(): Promise<void>
 }

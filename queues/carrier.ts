@@ -1,6 +1,7 @@
 import type { Job, JobsOptions } from 'bullmq'
 import type { CarrierBackend, TicketData, TicketQueue, TicketWorker } from './carrier-backend.ts'
 import { withDeadline } from './deadline.ts'
+import type { TokenStore } from './limits/token-store.ts'
 import { PostgresCarrier } from './postgres-carrier.ts'
 import { RedisCarrier } from './redis-carrier.ts'
 
@@ -65,6 +66,11 @@ export class Carrier {
   /** @throws when the carrier does not answer or takes no tickets; sets no deadline of its own. */
   ping(): Promise<void> {
     return this.#backend.ping()
+  }
+
+  /** Opens buckets of tokens that all processes share; undefined where each process keeps its own. They close with the carrier. */
+  openTokenStore(): TokenStore | undefined {
+    return this.#backend.openTokenStore?.()
   }
 
   /** Adds tickets; one whose id still exists is a no-op. Sets no deadline of its own: an unreachable carrier may never answer. */

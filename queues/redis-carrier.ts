@@ -2,6 +2,7 @@ import { Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 import type { CarrierBackend, TicketQueue, TicketWorker } from './carrier-backend.ts'
 import { FetchingWorker } from './fetching-worker.ts'
+import { RedisTokenStore } from './limits/redis-token-store.ts'
 
 const prefix = 'jobyard'
 /** Time after which a connection that does not answer is given up, in milliseconds: longer than a worker blocks for a ticket. */
@@ -13,10 +14,15 @@ const pingedForMs = 1_000
 export class RedisCarrier implements CarrierBackend {
   readonly kind = 'redis'
   readonly addedSingly = 1
+  readonly #url: string
+  readonly #onError: (error: Error) => void
   readonly #connection: Redis
+  readonly #tokenStores: RedisTokenStore[] = []
 
   /** @param url `redis://` or `rediss://`. */
   constructor(url: string, onError: (error: Error) => void) {
+    this.#url = url
+    this.#onError = onError
     this.#connection = new Redis(url, {
       maxRetriesPerRequest: null,
       connectTimeout: 5_000,
@@ -55,7 +61,14 @@ export class RedisCarrier implements CarrierBackend {
     await this.#connection.set(`${prefix}:pinged`, '', 'PX', pingedForMs)
   }
 
+  openTokenStore(): RedisTokenStore {
+    const store = new RedisTokenStore(this.#url, this.#onError)
+    this.#tokenStores.push(store)
+    return store
+  }
+
   async disconnect(): Promise<void> {
+    for (const store of this.#tokenStores) store.disconnect()
     this.#connection.disconnect()
   }
 }

@@ -9,9 +9,11 @@ import { onTestFinished } from 'vitest'
 import { adminKey } from './platform.ts'
 import { openRecord } from './record.ts'
 
-export type ListeningApiOptions = Pick<
+export interface ListeningApiOptions extends Pick<
   AppDependencies,
   | 'outboundAllow'
+  | 'rateLimits'
+  | 'quotas'
   | 'streamLimits'
   | 'eventStreamLimits'
   | 'headTimeoutMs'
@@ -20,7 +22,10 @@ export type ListeningApiOptions = Pick<
   | 'jwt'
   | 'corsOrigins'
   | 'trustedProxies'
->
+> {
+  /** Redis that carries the tickets; Postgres does when absent. */
+  readonly redisUrl?: string
+}
 
 /** An API on a port of its own, without workers. */
 export interface ListeningApi {
@@ -40,9 +45,9 @@ export async function listen(options: ListeningApiOptions = {}): Promise<Listeni
 export async function listenOn(
   db: Database,
   databaseUrl: string,
-  options: ListeningApiOptions = {},
+  { redisUrl, ...options }: ListeningApiOptions = {},
 ): Promise<ListeningApi> {
-  const carrier = openCarrier({ databaseUrl, onError: () => {} })
+  const carrier = openCarrier({ redisUrl, databaseUrl, onError: () => {} })
   const app = await buildApp({
     db,
     carrier,

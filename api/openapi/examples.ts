@@ -28,6 +28,12 @@ export const examples: Record<string, Record<string, Record<string, unknown>>> =
     },
     'application/x-ndjson': { line: { type: 'echo', input: { value: 1 }, idempotencyKey: 'line-1' } },
   },
+  createApiKey: {
+    [json]: {
+      service: { name: 'checkout service', role: 'submitter' },
+      visitor: { name: 'auditor until summer', role: 'reader', expiresAt: '2099-06-01T00:00:00Z' },
+    },
+  },
   createEndpoint: {
     [json]: {
       failures: {

@@ -16,6 +16,8 @@ const tags = [
   { name: 'endpoints', description: 'Who is told of events by webhooks' },
   { name: 'deliveries', description: 'What was sent to endpoints, and what they answered' },
   { name: 'queues', description: 'How queues stand, and pausing them' },
+  { name: 'api keys', description: 'Who may call' },
+  { name: 'audit log', description: 'What operators and admins have asked for' },
   { name: 'health', description: 'For load balancers and monitors' },
 ]
 

@@ -7,9 +7,11 @@ import type { BatchItems } from '../batch-items.ts'
 import type { BatchStreams } from '../batch-streams.ts'
 import type { Callers } from '../callers/callers.ts'
 import { keyIsOver } from '../callers/refusals.ts'
+import type { RateLimits } from '../limits/rate-limits.ts'
 import type { BodyDeadline } from '../plugins/body-deadline.ts'
 import { refuseEncoding } from '../plugins/bodies.ts'
 import { fieldErrors, invalid } from '../plugins/errors.ts'
+import { charge } from '../plugins/rate-limits.ts'
 import { batchItemSchema, problemSchema } from '../schemas.ts'
 
 export interface BatchRoutesOptions {
@@ -18,6 +20,7 @@ export interface BatchRoutesOptions {
   /** Tells when the key of who sends a stream holds no longer. */
   readonly callers: Pick<Callers, 'watch'>
   readonly bodyDeadline: BodyDeadline
+  readonly rateLimits: RateLimits | undefined
 }
 
 /** Largest body of a batch that is no stream, in bytes. */
@@ -37,7 +40,7 @@ const problem = problemSchema.describe('application/problem+json')
 
 /** Submitting many jobs in one request: as an array, or as a stream of lines. */
 export const batchRoutes: FastifyPluginAsyncZod<BatchRoutesOptions> = async (app, options) => {
-  const { items, streams, callers, bodyDeadline } = options
+  const { items, streams, callers, bodyDeadline, rateLimits } = options
   app.addContentTypeParser(ndjson, async (request: FastifyRequest, payload: Readable) => {
     refuseEncoding(request)
     return payload
@@ -46,7 +49,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchRoutesOptions> = async (app
   app.post(
     '/v1/jobs/batch',
     {
-      config: { role: 'submitter', asksRecord: 'within bounds of its own' },
+      config: { role: 'submitter', asksRecord: 'within bounds of its own', chargesItself: isStream },
       bodyLimit,
       schema: {
         tags: ['jobs'],
@@ -68,13 +71,16 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchRoutesOptions> = async (app
           },
           408: problem,
           422: problem,
+          429: problem,
           503: problem,
         },
       },
     },
     async (request, reply) => {
       if (request.body instanceof Readable) return answerStream(request, reply, request.body)
-      const answers = jobsOf(request.body).map((item, index) => items.submit(request.tenant, index, item))
+      const jobs = jobsOf(request.body)
+      if (rateLimits && jobs.length > 1) await charge(rateLimits, request, reply, jobs.length - 1, 1)
+      const answers = jobs.map((item, index) => items.submit(request.tenant, index, item))
       return reply.code(202).send({ items: await Promise.all(answers) })
     },
   )
@@ -84,12 +90,19 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchRoutesOptions> = async (app
     reply.raw.once('finish', () => {
       if (!source.readableEnded || streams.closed) hangUp(request.raw)
     })
-    const stream = streams.open(request.tenant, source)
+    const { tenant, keyId } = request
+    const pace = rateLimits && ((onMore: () => void) => rateLimits.pace({ tenant, keyId }, onMore))
+    const stream = streams.open(tenant, source, pace)
     const unwatch = callers.watch(request.headers.authorization, () => stream.refuse(keyIsOver()))
     void stream.ended.finally(unwatch)
     const answers = await stream.begun()
     return reply.code(202).type(ndjson).send(answers)
   }
+}
+
+/** A stream is not refused, but read as slowly as its limits say, a line for a request. */
+function isStream({ headers }: FastifyRequest): boolean {
+  return headers['content-type']?.startsWith(ndjson) ?? false
 }
 
 /** Checks again what was checked unless there was no body at all. */

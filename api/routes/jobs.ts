@@ -56,7 +56,7 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { 
         summary: 'Submit a job',
         description: 'Honours `Idempotency-Key`, and `Prefer: wait=20` to get the finished job in the same answer.',
         body: submissionSchema,
-        response: { 200: jobSchema, 202: jobSchema, 422: problem, 503: problem },
+        response: { 200: jobSchema, 202: jobSchema, 422: problem, 429: problem, 503: problem },
       },
     },
     async (request, reply) => {

@@ -19,8 +19,12 @@ const workers = new URL('../../workers/main.ts', import.meta.url)
 /** Headers of every request to every contestant; only ours looks at the key. */
 export const headers = { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' }
 
-/** Starts the API as it is run in production, with authentication and everything else that is on by default. */
-export async function startJobyardApi(place: Place, carrier: CarrierKind): Promise<HttpService> {
+/** Starts the API as it is run in production, with authentication and everything else that is on by default. @param more variables of the environment. */
+export async function startJobyardApi(
+  place: Place,
+  carrier: CarrierKind,
+  more: Readonly<Record<string, string>> = {},
+): Promise<HttpService> {
   const redisUrl = carrier === 'redis' ? place.redisUrl : undefined
   await migrateAll(place.databaseUrl, redisUrl)
   const env = {
@@ -30,6 +34,7 @@ export async function startJobyardApi(place: Place, carrier: CarrierKind): Promi
     JOBYARD_SECRET: installationSecret,
     PORT: '0',
     LOG_LEVEL: 'warn',
+    ...more,
   }
   return startService(api, { env })
 }

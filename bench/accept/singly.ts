@@ -14,8 +14,11 @@ import {
 import { jobName, type Place, type Rival } from './rivals.ts'
 import { sendLoad } from './wrk.ts'
 
-interface Contestant extends Named {
+/** Somebody who accepts jobs over HTTP, one a request. */
+export interface Contestant extends Named {
   start(place: Place): Promise<HttpService>
+  /** The headers of every request, where they differ from the usual ones. @param url `http://host:port` of the service. */
+  headersFor?(url: string): Promise<Readonly<Record<string, string>>>
   /** Counts the jobs that are there to be run. */
   count(place: Place): Promise<number>
 }
@@ -25,15 +28,16 @@ const body = JSON.stringify({ type: jobName, input: { value: 1 } })
 /** Time that jobs which were under way when the load stopped have to arrive, in milliseconds. */
 const arrivalMs = 5_000
 
-const baseline = 'BullMQ `queue.add`, Redis'
+export const bareRoute: Contestant = {
+  name: 'Fastify route alone',
+  note: 'validates, keeps nothing: what HTTP costs',
+  start: (place) => startProducer(place),
+  count: async () => Infinity,
+}
+export const queueAdd = rival('BullMQ `queue.add`, Redis', 'nothing recorded', 'BullMQ, Redis')
 const contestants: readonly Contestant[] = [
-  {
-    name: 'Fastify route alone',
-    note: 'validates, keeps nothing: what HTTP costs',
-    start: (place) => startProducer(place),
-    count: async () => Infinity,
-  },
-  rival(baseline, 'nothing recorded', 'BullMQ, Redis'),
+  bareRoute,
+  queueAdd,
   rival('insert, then `queue.add`, Redis', 'a row committed for each request', 'BullMQ, Redis, recording row by row'),
   jobyard('Jobyard, Redis', 'row committed before the answer; authentication on', 'redis'),
   jobyard('Jobyard, embedded carrier', 'the same without Redis: tickets in Postgres', 'postgres'),
@@ -50,16 +54,27 @@ export async function acceptSingly(bench: Bench): Promise<Section> {
       'Afterwards the jobs are counted: none that was answered with 202 may be missing.',
     unit: 'jobs/s',
     better: 'higher',
-    rows: await takeTurns(bench, contestants, (contestant) => measure(bench, contestant, seconds)),
-    baseline,
+    rows: await takeTurns(bench, contestants, (contestant) => measureSingly(bench, contestant, seconds)),
+    baseline: queueAdd.name,
   }
 }
 
-async function measure({ servers }: Bench, contestant: Contestant, seconds: number): Promise<number> {
+/**
+ * Measures how many jobs a contestant accepts per second, after 1 s of warm-up.
+ *
+ * @throws Error when one that it accepted is not there afterwards.
+ */
+export async function measureSingly({ servers }: Bench, contestant: Contestant, seconds: number): Promise<number> {
   const place: Place = { databaseUrl: await wipeServers(servers), redisUrl: servers.redisUrl }
   const service = await contestant.start(place)
   try {
-    const load = { url: `${service.report.listening}/v1/jobs`, headers, body, connections }
+    const { listening } = service.report
+    const load = {
+      url: `${listening}/v1/jobs`,
+      headers: (await contestant.headersFor?.(listening)) ?? headers,
+      body,
+      connections,
+    }
     const warmUp = await sendLoad({ ...load, seconds: 1 })
     const measured = await sendLoad({ ...load, seconds })
     await expectJobs(() => contestant.count(place), warmUp.answered + measured.answered)

@@ -26,7 +26,17 @@ const syncingMs = 500
  */
 export async function readCommit(): Promise<string> {
   const options = { cwd: import.meta.dirname }
-  const written = ['RESULTS.md', 'results.json', 'GROWTH.md', 'growth.json', 'NOTIFY.md', 'notify.json', 'charts']
+  const written = [
+    'RESULTS.md',
+    'results.json',
+    'GROWTH.md',
+    'growth.json',
+    'NOTIFY.md',
+    'notify.json',
+    'HTTP.md',
+    'http.json',
+    'charts',
+  ]
   const others = [':/', ...written.map((name) => `:(top,exclude)bench/${name}`)]
   try {
     const { stdout: commit } = await run('git', ['rev-parse', '--short=12', 'HEAD'], options)

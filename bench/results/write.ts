@@ -9,6 +9,7 @@ const headings: Readonly<Record<ReportName, { title: string; command: string }>>
   results: { title: 'Benchmark results', command: 'npm run bench' },
   growth: { title: 'What grows with the jobs', command: 'npm run bench -- growth' },
   notify: { title: 'What telling others costs', command: 'npm run bench -- notify' },
+  http: { title: 'What the HTTP face costs', command: 'npm run bench -- http' },
 }
 
 /** Writes `results.json`, and what is made from it: `RESULTS.md` and a chart for each section; or `growth.json` and so on. */

@@ -53,7 +53,7 @@ const statements: readonly (readonly [RegExp, string])[] = [
   [/beat::text from workers/, 'read-beats'],
   [/delete from workers where id = \S+ and beat/, 'reap'],
   [/delete from workers/, 'unregister'],
-  // db/requeue.ts, promote.ts, sweep.ts, live.ts, prune.ts
+  // db/requeue.ts, promote.ts, sweep.ts, live.ts, waiting.ts, prune.ts
   [/limit 1000 for update of j skip locked/, 'requeue-orphans'],
   [/with candidate as/, 'hand-back'],
   [/with due as/, 'promote'],
@@ -61,6 +61,7 @@ const statements: readonly (readonly [RegExp, string])[] = [
   [/ as stamp\b/, 'probe-targets'],
   [/with lost as/, 'sweep'],
   [/delete from arrivals/, 'delete-arrivals'],
+  [/as waiting where tenant/, 'count-waiting'],
   [/from arrivals a where a\.queue/, 'find-arrivals'],
   [/delete from claims/, 'delete-claims'],
   // db/api-keys.ts, audit-log.ts
@@ -111,6 +112,7 @@ const scripts: readonly (readonly [RegExp, string])[] = [
   [/^--\[\[\s+Move job from active to a finished/, 'acknowledge'],
   [/^--\[\[\s+Move stalled jobs/, 'find-stalled'],
   [/^--\[\[\s+Pauses or resumes/, 'pause'],
+  [/^--\[\[\s+Takes tokens from a bucket/, 'take-tokens'],
 ]
 
 /** Knows the scripts of one Redis, from when it was told them. */

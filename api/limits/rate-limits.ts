@@ -1,0 +1,158 @@
+import type { TokenStore } from '@jobyard/queues/limits/token-store'
+import type { Limit } from '@jobyard/queues/limits/limit'
+import type { Logger } from 'pino'
+import { Problem } from '../problem.ts'
+import type { LeasedBucket } from './leased-bucket.ts'
+import { RateLimiter } from './rate-limiter.ts'
+import { WatchedStore } from './watched-store.ts'
+
+/** The limits that are switched on. */
+export interface RateLimitSettings {
+  readonly tenant?: Limit | undefined
+  readonly key?: Limit | undefined
+}
+
+export interface RateLimitsOptions extends RateLimitSettings {
+  /** Buckets that all processes share; each has its own when absent. */
+  readonly store?: TokenStore | undefined
+  readonly log: Logger
+}
+
+/** Whose tokens a request takes. */
+export interface Payer {
+  readonly tenant: string
+  readonly keyId: string
+}
+
+/** What takes tokens one by one, at the pace at which there are any. */
+export interface Pace {
+  /** Takes one. @returns false when there is none; then it will tell when to try again. */
+  take(): boolean
+}
+
+/** Times that a request asks the store at most, when others take what it has waited for; then it takes what the next lease pays. */
+const maxRounds = 3
+/** So much of a second is rounding. */
+const rounding = 1e-6
+/** Shortest and longest time after which one that is slowed down tries again, in milliseconds. */
+const paceMs = { least: 20, most: 1_000 }
+
+/** The rate limits of tenants and keys. What is done takes from all of them, or from none. */
+export class RateLimits {
+  readonly #store: WatchedStore | undefined
+  readonly #limiters: readonly RateLimiter[]
+  readonly #policy: string
+
+  constructor({ tenant, key, store, log }: RateLimitsOptions) {
+    this.#store = store && new WatchedStore(store, log)
+    const settings = Object.entries({ tenant, key })
+    this.#limiters = settings.flatMap(([name, limit]) => (limit ? [new RateLimiter(name, limit, this.#store)] : []))
+    this.#policy = this.#limiters.map(policyOf).join(', ')
+  }
+
+  /**
+   * Takes tokens.
+   *
+   * @param paid tokens that the same request has taken already.
+   * @throws Problem `rate-limited`, after a few milliseconds at most.
+   */
+  async charge(payer: Payer, tokens: number, paid = 0): Promise<void> {
+    const held = this.#bucketsOf(payer)
+    for (let round = 0; !tryTaking(held, tokens); round++) {
+      const refusing = held.find(({ bucket }) => bucket.admits(tokens) === false)
+      if (refusing) throw overLimit(refusing, tokens + paid)
+      if (round === maxRounds) return take(held, tokens)
+      await prepare(held, tokens)
+    }
+  }
+
+  /**
+   * Slows a payer down to its limits.
+   *
+   * @param onMore told when it should try again.
+   */
+  pace(payer: Payer, onMore: () => void): Pace {
+    let isWaiting = false
+    const wake = () => {
+      isWaiting = false
+      onMore()
+    }
+    const waitFor = (held: readonly Held[]) => {
+      const refusing = held.filter(({ bucket }) => bucket.admits(1) === false)
+      const ms = Math.max(...refusing.map(({ bucket }) => bucket.msUntil(1)), paceMs.least)
+      if (refusing.length > 0) setTimeout(wake, Math.min(ms, paceMs.most))
+      else void prepare(held, 1).then(wake)
+    }
+    return {
+      take: () => {
+        if (isWaiting) return false
+        const held = this.#bucketsOf(payer)
+        if (tryTaking(held, 1)) return true
+        isWaiting = true
+        waitFor(held)
+        return false
+      },
+    }
+  }
+
+  /** @returns the headers that tell a payer how it stands (draft-ietf-httpapi-ratelimit-headers). */
+  headersFor(payer: Payer): { readonly 'ratelimit-policy': string; readonly ratelimit: string } {
+    const standing = this.#bucketsOf(payer).map(
+      ({ name, bucket }) => `"${name}";r=${bucket.left};t=${wholeSeconds(bucket.msUntil())}`,
+    )
+    return { 'ratelimit-policy': this.#policy, ratelimit: standing.join(', ') }
+  }
+
+  close(): void {
+    for (const limiter of this.#limiters) limiter.close()
+    this.#store?.close()
+  }
+
+  #bucketsOf({ tenant, keyId }: Payer): Held[] {
+    return this.#limiters.map((limiter) => {
+      const { name, limit } = limiter
+      return { name, limit, bucket: limiter.bucketOf(name === 'tenant' ? tenant : keyId) }
+    })
+  }
+}
+
+/** A bucket, and which limit it is of. */
+interface Held {
+  readonly name: string
+  readonly limit: Limit
+  readonly bucket: LeasedBucket
+}
+
+/** @returns whether all of them surely had so many. */
+function tryTaking(held: readonly Held[], tokens: number): boolean {
+  const had = held.every(({ bucket }) => bucket.admits(tokens) === true)
+  if (had) take(held, tokens)
+  return had
+}
+
+function take(held: readonly Held[], tokens: number): void {
+  for (const { bucket } of held) bucket.take(tokens)
+}
+
+async function prepare(held: readonly Held[], tokens: number): Promise<void> {
+  await Promise.all(held.map(({ bucket }) => bucket.prepare(tokens)))
+}
+
+function policyOf({ name, limit }: RateLimiter): string {
+  return `"${name}";q=${limit.burst};w=${wholeSeconds(limit.burst / limit.perMs)}`
+}
+
+function overLimit({ name, limit, bucket }: Held, tokens: number): Problem {
+  const retryAfter = String(wholeSeconds(bucket.msUntil(tokens)))
+  const rate = `${Number((limit.perMs * 1_000).toPrecision(3))} a second, ${limit.burst} at once`
+  const detail =
+    tokens > limit.burst
+      ? `${tokens} jobs in one array are more than this ${name} may send at once (${rate}). Send fewer in an array, or stream them as application/x-ndjson.`
+      : `This ${name} has sent more than it may (${rate}; a job in an array counts as a request). Repeat it in ${retryAfter} s, and send more slowly: the RateLimit header tells what is left.`
+  return new Problem('rate-limited', detail, { headers: { 'retry-after': retryAfter } })
+}
+
+/** @returns milliseconds as whole seconds, rounded up, 1 at least. */
+function wholeSeconds(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1_000 - rounding))
+}
