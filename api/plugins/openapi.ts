@@ -18,9 +18,32 @@ export async function registerOpenApi(app: FastifyInstance, version: string): Pr
       security: [{ key: [] }],
     },
     transform,
+    transformObject: (document) => withStyles((document as { openapiObject: OpenApiObject }).openapiObject),
   })
   await app.register(swaggerUi, { routePrefix: '/docs', uiConfig: { persistAuthorization: true } })
   app.get('/openapi.json', { config: { role: 'public' }, schema: { hide: true } }, async () => app.swagger())
+}
+
+type OpenApiObject = ReturnType<
+  Extract<Parameters<typeof swagger>[1], { transformObject?: unknown }>['transformObject'] & {}
+>
+
+interface StyledParameter {
+  style?: string
+  explode?: boolean
+  schema?: { style?: string; explode?: boolean }
+}
+
+/** How a parameter is written belongs to it, but can be said in its schema only. */
+function withStyles(document: OpenApiObject): OpenApiObject {
+  const operations = Object.values(document.paths ?? {}).flatMap((path) => Object.values(path ?? {}))
+  for (const { parameters = [] } of operations as { parameters?: StyledParameter[] }[])
+    for (const parameter of parameters)
+      if (parameter.schema?.style) {
+        const { style, explode, ...schema } = parameter.schema
+        Object.assign(parameter, { schema, style, explode })
+      }
+  return document
 }
 
 /** As {@link jsonSchemaTransform}, which does not know bodies of several content types. */
