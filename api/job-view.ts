@@ -35,7 +35,9 @@ export function viewSummary(row: JobSummary): JobSummaryView {
     ...instants({ runAt: row.runAt, expiresAt: row.expiresAt }),
     createdAt: row.createdAt.toISOString(),
     ...instants({ startedAt: row.startedAt, finishedAt: row.finishedAt }),
+    ...(row.deduplicationKey !== null && { deduplicationKey: row.deduplicationKey }),
     ...(row.redriveOf && { redriveOf: row.redriveOf }),
+    ...(row.redrivenAs && { redrivenAs: row.redrivenAs }),
     tags: row.tags,
     metadata: row.metadata,
   }
@@ -61,6 +63,7 @@ export function viewAccepted(
     priority: job.priority,
     ...instants({ runAt: accepted.runAt, expiresAt: job.expiresAt ?? null }),
     createdAt: accepted.createdAt.toISOString(),
+    ...(job.deduplicationKey !== undefined && { deduplicationKey: job.deduplicationKey }),
     ...(job.redriveOf && { redriveOf: job.redriveOf }),
     tags: [...job.tags],
     metadata,

@@ -10,6 +10,13 @@ const submissionFields = {
   runAt: instant.optional().describe('Not before this moment'),
   delayMs: z.int().min(0).max(tenYearsMs).optional().describe('Alternative to runAt: milliseconds from now'),
   expiresAt: instant.optional().describe('Fails as expired when not started by then'),
+  deduplicationKey: z
+    .string()
+    // oxlint-disable-next-line no-control-regex -- these are what is refused
+    .regex(/^[^\x00-\x1f\x7f-\x9f]{1,255}$/, 'must be 1 to 255 printable characters')
+    .refine((key) => key.isWellFormed(), 'must be well-formed Unicode')
+    .optional()
+    .describe('Unfinished jobs of the same type and key are one: the answer is the job that there is'),
 }
 const saysWhenOnce = (job: { runAt?: string | undefined; delayMs?: number | undefined }) =>
   job.runAt === undefined || job.delayMs === undefined
@@ -62,7 +69,9 @@ const summaryFields = {
   createdAt: z.string(),
   startedAt: z.string().optional(),
   finishedAt: z.string().optional(),
-  redriveOf: z.string().optional(),
+  deduplicationKey: z.string().optional(),
+  redriveOf: z.string().optional().describe('The job that this one was made of'),
+  redrivenAs: z.string().optional().describe('The job that was last made of this one'),
   tags: z.array(z.string()),
   metadata: z.record(z.string(), z.unknown()),
 }

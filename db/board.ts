@@ -195,7 +195,8 @@ function orderOf(sql: Sql, lane: BoardLane): Fragment {
 
 function columns(sql: Sql) {
   return sql`j.id, j.tenant, j.type, j.queue, j.status, j.priority, j.error, j.metadata, j.tags, j.internal, j.run_at, j.expires_at,
-    j.max_attempts, j.timeout_ms, j.attempts_made, j.crashes, j.epoch, j.progress, j.progress_note, j.redrive_of, j.created_at,
+    j.max_attempts, j.timeout_ms, j.attempts_made, j.crashes, j.epoch, j.progress, j.progress_note, j.redrive_of, j.redriven_as,
+    j.deduplication_key, j.created_at,
     j.started_at, j.finished_at, j.worker_id, w.host as worker_host, w.pid as worker_pid, j.cancel_requested_at, j.ticketed_at,
     octet_length(j.input::text) as input_bytes, octet_length(j.output::text) as output_bytes`
 }

@@ -1,4 +1,3 @@
-import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
 import { TransactionPool } from './transaction.ts'
 import { watchedSockets } from './watched-socket.ts'
@@ -10,8 +9,8 @@ export type Sql = postgres.Sql
 export interface Database {
   /** Pool of the named queries. Columns arrive in camelCase. */
   readonly sql: postgres.Sql
-  /** Query builder for reads whose shape depends on the caller; has a pool of its own, since drizzle alters its client. */
-  readonly orm: PostgresJsDatabase
+  /** Pool of listings, which walk an index in its order and stop: nothing is gathered and sorted that may be long. */
+  readonly listings: postgres.Sql
   /** Connections of `ctx.transaction`, so that slow handlers cannot starve claim and settle. */
   readonly transactions: TransactionPool
   /** Waits up to five seconds for statements under way, then closes every connection. */
@@ -39,6 +38,9 @@ type DriverOptions = postgres.Options<{}> & { socket?: ReturnType<typeof watched
  * the statistics catch up (docs/decisions/0007-indexes-by-marker.md). One plan serves every call: planning costs as much as a batch.
  */
 const hotPlans = { enable_seqscan: 'off', plan_cache_mode: 'force_generic_plan' }
+
+/** A list of which Postgres believes that it is short would be read whole, and sorted. */
+export const orderedPlans = { enable_bitmapscan: 'off', enable_sort: 'off', enable_incremental_sort: 'off' }
 
 /** Lets Postgres find soon that a client is gone which may hold locks, also while its statement waits for another lock. */
 const endsWithItsClient = {
@@ -82,21 +84,13 @@ export function connect(url: string, options: ConnectOptions): Database {
       client({ ...endsWithItsClient, application_name: `${applicationName} transaction` }, { max: 1, onclose }),
     maxTransactions,
   )
-  const ormOptions: DriverOptions = {
-    max: 4,
-    socket,
-    backoff,
-    connect_timeout: 5,
-    onnotice: () => {},
-    connection: { application_name: applicationName, statement_timeout: statementTimeoutMs },
-  }
-  const forOrm = postgres(url, ormOptions)
+  const listings = client({ statement_timeout: statementTimeoutMs, ...hotPlans, ...orderedPlans }, { max: 4, socket })
   return {
     sql,
-    orm: drizzle(forOrm),
+    listings,
     transactions,
     close: async () => {
-      await Promise.all([sql.end({ timeout: 5 }), forOrm.end({ timeout: 5 }), transactions.close()])
+      await Promise.all([sql.end({ timeout: 5 }), listings.end({ timeout: 5 }), transactions.close()])
     },
   }
 }

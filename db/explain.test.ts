@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newJob, openRecord, type TestRecord } from '../testing/record.ts'
 import { findUnended } from './behind.ts'
 import { claimJobs, findSuspect } from './claim.ts'
-import { connect, type Database, type Sql } from './connect.ts'
+import { connect, orderedPlans, type Database, type Sql } from './connect.ts'
 import { newId } from './ids.ts'
 import { insertJobs } from './intake.ts'
 import { cancelJob } from './cancel.ts'
@@ -13,6 +13,7 @@ import { promoteDue, promoteJob } from './promote.ts'
 import { countQueues } from './queue-rows.ts'
 import { handBack, requeueOrphans } from './requeue.ts'
 import { lockSequence, placeEvents } from './sequence.ts'
+import { listJobs, lookAt, type JobFilter } from './search.ts'
 import { settleAttempts } from './settle.ts'
 import { readJobEvents, readStream } from './stream.ts'
 import { findLeftOut, findProbeTargets, sweepLost } from './sweep.ts'
@@ -27,15 +28,17 @@ interface Plan {
   'Relation Name'?: string
   'Index Name'?: string
   'Actual Rows': number
+  'Actual Loops': number
   'Rows Removed by Filter'?: number
   Plans?: Plan[]
 }
 
 /** Explains, while it runs, the statement that `call` sends. */
-async function explain(record: TestRecord, call: (sql: Sql) => Promise<unknown>): Promise<Plan[]> {
+async function explain(record: TestRecord, call: (sql: Sql) => Promise<unknown>, settings = {}): Promise<Plan[]> {
   const plans: Plan[] = []
   await record.db.transactions.run(async (sql) => {
-    await sql`set local enable_seqscan = off`
+    for (const [name, value] of Object.entries({ enable_seqscan: 'off', ...settings }))
+      await sql`select set_config(${name}, ${String(value)}, true)`
     const explaining = new Proxy(sql, {
       apply: (target, self, [strings, ...values]: [TemplateStringsArray, ...unknown[]]) => {
         const query = Reflect.apply(target, self, [strings, ...values])
@@ -125,6 +128,36 @@ async function expectFewRows(record: TestRecord, call: (sql: Sql) => Promise<unk
   }
 }
 
+const listings: [string, JobFilter, string][] = [
+  ['all jobs', { queue: 'none' }, 'jobs_by_tenant'],
+  ['completed jobs', { status: 'completed', queue: 'none' }, 'jobs_by_tenant'],
+  ['jobs of a time', { createdAfter: new Date(0), createdBefore: new Date(1) }, 'jobs_by_tenant'],
+  ['jobs of a common type', { type: 'echo', queue: 'none' }, 'jobs_by_type'],
+  ['jobs of a type that is none', { type: 'none' }, 'jobs_by_type'],
+  ['jobs with a common tag', { tag: 'common', queue: 'none' }, 'search_words_tenant_word_job_id_pk'],
+  ['jobs with a tag that is none', { tag: 'none' }, 'search_words_tenant_word_job_id_pk'],
+  ['jobs with two words', { tag: 'common', metadata: { a: 'none' } }, 'search_words_tenant_word_job_id_pk'],
+  ['failed jobs of a type', { status: 'failed', type: 'none' }, 'search_words_tenant_word_job_id_pk'],
+]
+
+/** The listing must walk one index in its order, and look up what it meets, no more than it may look at. */
+async function expectBoundedWalk(record: TestRecord, filter: JobFilter, index: string): Promise<void> {
+  const plan = await explain(record, (sql) => listJobs(sql, 'default', filter, 50), orderedPlans)
+  const scans = plan.filter((node) => node['Index Name'] !== undefined)
+  expect(scans[0]?.['Index Name']).toBe(index)
+  expect(plan.map((node) => node['Node Type'])).not.toContain('Seq Scan')
+  expect(plan.map((node) => node['Node Type']).filter((type) => type.startsWith('Bitmap'))).toEqual([])
+  for (const scan of scans)
+    expect((scan['Actual Rows'] + (scan['Rows Removed by Filter'] ?? 0)) * scan['Actual Loops']).toBeLessThanOrEqual(
+      lookAt,
+    )
+}
+
+/** Gives jobs a word by which they are found. */
+async function addCommonTag(record: TestRecord): Promise<void> {
+  await record.sql`insert into search_words (tenant, word, job_id) select 'default', 'tag:common', id from (select id from jobs limit 200000) as tagged`
+}
+
 /** Entries of indexes of `jobs` that were read so far. `sql` must have one connection, which has read them. */
 async function countIndexReads(sql: Sql): Promise<number> {
   await sql`select pg_stat_force_next_flush()`
@@ -149,11 +182,16 @@ describe('With a million finished jobs', () => {
         from (select *, row_number() over () / 500 as batch from jobs) as j group by queue, tenant, status, batch`
       await sql`insert into workers (id, host, pid, queues, concurrency, started_at, beat_at) values (${worker}, 'h', 1, '[]', 1, now(), now())`
     })
+    await addCommonTag(record)
     await record.sql`vacuum (analyze)`
   }, 120_000)
   afterAll(() => record.close())
 
   it.each(statements)('%s reads hardly any', (_name, call) => expectFewRows(record, call))
+
+  it.each(listings)('listing %s looks at a bounded number', (_name, filter, index) =>
+    expectBoundedWalk(record, filter, index),
+  )
 
   describe('and lists of a few thousand that Postgres has not looked at yet', () => {
     const listedJobs = 8_000
@@ -206,8 +244,13 @@ describe('In a table that has grown since Postgres looked at it last', () => {
     await record.sql`insert into arrivals select queue, priority, false, ticketed_at, array[id] from jobs where status = 'queued'`
     await record.sql`insert into claims select worker_id, started_at, array[id] from jobs where status = 'running'`
     await record.sql`insert into endings select queue, tenant, status, finished_at, array[id], 1, 1, row_number() over () from jobs where status = 'completed'`
+    await addCommonTag(record)
   })
   afterAll(() => record.close())
+
+  it.each(listings)('listing %s looks at a bounded number', (_name, filter, index) =>
+    expectBoundedWalk(record, filter, index),
+  )
 
   const byKey = statements.filter(([name]) => name !== 'requeueing orphans' && name !== 'counting what waits')
   it.each(byKey)('%s reads hardly any', (_name, call) => expectFewRows(record, call))

@@ -1,6 +1,7 @@
 import { plainArray, textArray } from './arrays.ts'
 import type { Sql } from './connect.ts'
 import { newArrivals } from './live.ts'
+import { newWords } from './search-words.ts'
 import type { JobStatus } from './statuses.ts'
 
 /** A validated request, ready to become a row. */
@@ -23,6 +24,8 @@ export interface NewJob {
   readonly metadata: string
   readonly internal: boolean
   readonly redriveOf?: string | undefined
+  /** Unfinished jobs of the tenant and type that share it are one, where {@link insertOnce} stores them. */
+  readonly deduplicationKey?: string | undefined
   readonly idempotency?: { readonly key: string; readonly requestHash: string } | undefined
 }
 
@@ -74,6 +77,7 @@ function insert(sql: Sql, batch: readonly NewJob[]) {
   const jobs = batch.toSorted((a, b) => (a.id < b.id ? -1 : 1))
   const { numbers, distinct } = numberTerms(jobs)
   const job = columnsOf(jobs)
+  const haveWords = jobs.some(({ tags, metadata }) => tags.length > 0 || metadata !== '{}')
   const terms = columnsOf(distinct)
   return sql<Acceptance[]>`
     with item as materialized (
@@ -90,9 +94,10 @@ function insert(sql: Sql, batch: readonly NewJob[]) {
         ${terms.plain(({ expiresAt }) => expiresAt?.toISOString())}::text::timestamptz[],
         ${terms.plain(({ maxAttempts }) => maxAttempts)}::text::int[], ${terms.plain(({ timeoutMs }) => timeoutMs)}::text::int[],
         ${terms.text(({ tags }) => textArray(tags))}::text::text[], ${terms.text(({ metadata }) => metadata)}::text::json[],
-        ${terms.plain(({ internal }) => String(internal))}::text::boolean[], ${terms.plain(({ redriveOf }) => redriveOf)}::text::uuid[]
+        ${terms.plain(({ internal }) => String(internal))}::text::boolean[], ${terms.plain(({ redriveOf }) => redriveOf)}::text::uuid[],
+        ${terms.text(({ deduplicationKey }) => deduplicationKey)}::text::text[]
       ) with ordinality as t (tenant, type, queue, priority, at, delay_ms, expires_at, max_attempts, timeout_ms, tags, metadata,
-        internal, redrive_of, number) on t.number = j.terms
+        internal, redrive_of, deduplication_key, number) on t.number = j.terms
     ), keyed as (
       insert into idempotency_keys (tenant, key, request_hash, job_id, status, run_at, created_at)
       select distinct on (tenant, key) tenant, key, request_hash, id, ${initialStatus(sql)}, run_at, statement_timestamp()
@@ -101,13 +106,14 @@ function insert(sql: Sql, batch: readonly NewJob[]) {
       returning job_id
     ), changed as (
       insert into jobs (id, tenant, type, queue, status, priority, input, metadata, tags, internal, run_at, due_at, expires_at,
-        max_attempts, timeout_ms, ticketed_at, redrive_of, created_at)
+        max_attempts, timeout_ms, ticketed_at, redrive_of, deduplication_key, created_at)
       select id, tenant, type, queue, ${initialStatus(sql)}, priority, input, metadata, tags::text[], internal, run_at,
         case when run_at > statement_timestamp() then run_at end, expires_at, max_attempts, timeout_ms,
-        case when run_at > statement_timestamp() then null else statement_timestamp() end, redrive_of, statement_timestamp()
+        case when run_at > statement_timestamp() then null else statement_timestamp() end, redrive_of, deduplication_key,
+        statement_timestamp()
       from item where key is null or id in (select job_id from keyed)
-      returning id, queue, status, priority, crashes, ticketed_at, created_at, run_at
-    ), ${newArrivals(sql)}
+      returning id, queue, status, priority, crashes, ticketed_at, created_at, run_at${haveWords ? sql`, tenant, tags, metadata` : sql``}
+    ), ${newArrivals(sql)}${haveWords ? sql`, ${newWords(sql)}` : sql``}
     select id, status, created_at, run_at from changed`
 }
 
@@ -145,6 +151,7 @@ const termNames = Object.keys({
   metadata: true,
   internal: true,
   redriveOf: true,
+  deduplicationKey: true,
 } satisfies Record<Exclude<keyof Terms, 'tags'>, true>) as Exclude<keyof Terms, 'tags'>[]
 
 /** Numbers, from 1, the terms on which each job is to run: jobs that follow each other mostly share them, and they are sent once. */

@@ -3,6 +3,7 @@ import type { Sql } from './connect.ts'
 import { newArrivals } from './live.ts'
 import { ticketable, type Ticketable } from './requeue.ts'
 import { listedColumns, type NextFiring, type ScheduleSummary } from './schedules.ts'
+import { newWords } from './search-words.ts'
 import type { JobStatus } from './statuses.ts'
 import { pruneLimit } from './prune.ts'
 import { rfc3339 } from './telling.ts'
@@ -159,13 +160,13 @@ function makeRuns(sql: Sql, { isManual = false } = {}) {
       select job_id, tenant, type, queue, 'queued', priority, input, ${told(sql)}, tags, false, max_attempts, timeout_ms,
         statement_timestamp(), statement_timestamp()
       from item where outcome = 'fired'
-      returning id, queue, status, priority, type, crashes, attempts_made, ticketed_at
+      returning id, tenant, queue, status, priority, type, crashes, attempts_made, ticketed_at, tags, metadata
     ), occurrence as (
       insert into occurrences (schedule_id, at, manual, tenant, outcome, job_id, through, count, recorded_at)
       select id, at, ${isManual}::boolean, tenant, outcome, case when outcome = 'fired' then job_id end, through, count,
         statement_timestamp()
       from item
-    ), ${newArrivals(sql)}`
+    ), ${newArrivals(sql)}, ${newWords(sql)}`
 }
 
 /** The metadata of a schedule, and what its jobs are of. They stay text: jsonb takes less than json does. */

@@ -1,4 +1,5 @@
 import type { Sql } from './connect.ts'
+import { deletedWords } from './search-words.ts'
 import type { TerminalStatus } from './statuses.ts'
 
 /** Jobs or keys that one statement deletes, about; of jobs it may be one ending more. */
@@ -18,7 +19,7 @@ export interface Ages {
 }
 
 /**
- * Deletes ended jobs of a queue and status with their attempts and deliveries, oldest first, some {@link pruneLimit} at a time; and
+ * Deletes ended jobs of a queue and status with their attempts, deliveries, words and deduplication keys, oldest first, some {@link pruneLimit} at a time; and
  * their events, those that are to be kept for longer excepted. Jobs stay whose events have no place in the stream yet, or, for
  * {@link longestHoldMs}, are still before an endpoint.
  *
@@ -35,7 +36,10 @@ export async function pruneJobs(sql: Sql, queue: string, status: TerminalStatus,
     ), delivery as (
       delete from deliveries where job_id = any(array(select id from old where internal))
     ), job as (
-      delete from jobs where id in (select id from old)
+      delete from jobs where id in (select id from old) returning id, tenant, tags, metadata, status
+    ), ${deletedWords(sql)}, deduplication as (
+      delete from deduplications where ctid = any(array(
+        select ctid from deduplications where job_id = any(array(select id from old)) for update skip locked))
     ), ${eventsOf(sql, sql`select id from old where past`)}, event_kept as (
       update endings set queue = null
       where ctid in (select ctid from ending) and ended_at >= ${ago(sql, ages.eventMs)}

@@ -51,7 +51,8 @@ export async function settleAttempts(
   tells: Tells = tellsNothing,
 ): Promise<Settled[]> {
   const items = batch.toSorted((a, b) => (a.id < b.id ? -1 : 1))
-  const retrying = telling(sql, tells('job.retrying') && !items.every(isPlainCompletion), 'job.retrying', {
+  const onlyCompletions = items.every(isPlainCompletion)
+  const retrying = telling(sql, tells('job.retrying') && !onlyCompletions, 'job.retrying', {
     counts: sql`${nextStatus(sql)} = 'retrying'`,
     holds: sql`status = 'retrying'`,
     data: sql`json_build_object('status', status, 'outcome', outcome, 'attemptsMade', attempts_made, 'runAt', ${rfc3339(sql, sql`run_at`)},
@@ -68,7 +69,7 @@ export async function settleAttempts(
         due_at = case when ${nextStatus(sql)} = 'retrying' then ${nextRun(sql)} end,
         crashes = case when ${nextStatus(sql)} = 'retrying' and ${handlerEnded(sql)} then 0 else j.crashes end,
         finished_at = case when ${nextStatus(sql)} = 'retrying' then null else clock_timestamp() end${retrying.counted}
-      from (${items.every(isPlainCompletion) ? completions(sql, items) : settlements(sql, items)}) as i
+      from (${onlyCompletions ? completions(sql, items) : settlements(sql, items)}) as i
       where j.id = i.id and j.status = 'running' and j.epoch = i.epoch
       returning j.id, j.tenant, j.queue, j.status, j.epoch, j.internal, j.started_at, j.finished_at, j.attempts_made, j.worker_id,
         i.outcome, i.error${retrying.returned}
@@ -77,7 +78,7 @@ export async function settleAttempts(
       select id, epoch, tenant, attempts_made + case when outcome in ('failed', 'timed_out') then 0 else 1 end, outcome, error::json,
         worker_id, started_at, clock_timestamp()
       from changed where outcome <> 'completed'
-    ), ${endings(sql)}${retrying.event}
+    ), ${endings(sql, { onlyCompletions })}${retrying.event}
     select id, epoch, status from changed`
 }
 

@@ -32,6 +32,8 @@ const base: BoardJobRow = {
   progress: null,
   progressNote: null,
   redriveOf: null,
+  redrivenAs: null,
+  deduplicationKey: null,
   createdAt: at(0),
   startedAt: null,
   finishedAt: null,

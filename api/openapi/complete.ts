@@ -1,6 +1,7 @@
 import type { Document, Operation, Response } from './document.ts'
 import { examples } from './examples.ts'
 import { headersOf, parametersOf, sharedParameters } from './headers.ts'
+import { withStyle } from './parameter-styles.ts'
 import { tidySchemas } from './tidy-schemas.ts'
 import { problemResponses, responseOf } from './problem-responses.ts'
 
@@ -34,7 +35,7 @@ function complete(path: string, method: string, operation: Operation): void {
     ),
     ...Object.fromEntries(successes),
   }
-  const parameters = [...(operation.parameters ?? []), ...parametersOf(operation.operationId)]
+  const parameters = [...(operation.parameters ?? []).map(withStyle), ...parametersOf(operation.operationId)]
   if (parameters.length > 0) operation.parameters = parameters
   addExamples(operation)
 }

@@ -1,6 +1,6 @@
-import type { Database } from '@jobyard/db/connect'
-import { listJobs } from '@jobyard/db/jobs'
-import { isTerminal, jobStatuses } from '@jobyard/db/statuses'
+import type { Sql } from '@jobyard/db/connect'
+import { listJobs } from '@jobyard/db/search'
+import { isTerminal } from '@jobyard/db/statuses'
 import { withDeadline } from '@jobyard/queues/deadline'
 import type { FastifyReply } from 'fastify'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
@@ -10,6 +10,7 @@ import type { FinishedJobs } from '../finished-jobs.ts'
 import type { JobActions } from '../job-actions.ts'
 import { viewSummary, type JobView } from '../job-view.ts'
 import { problemOf, readAfterChange } from '../plugins/errors.ts'
+import { filterOf, gatherMetadata, listQuery } from '../job-filter.ts'
 import { preferredWaitMs } from '../prefer.ts'
 import { Problem } from '../problem.ts'
 import { idempotencyKeySchema, jobSchema, jobSummarySchema, problemSchema, submissionSchema } from '../schemas.ts'
@@ -17,7 +18,8 @@ import { idempotencyKeySchema, jobSchema, jobSummarySchema, problemSchema, submi
 export interface JobRoutesOptions {
   readonly actions: JobActions
   readonly finished: FinishedJobs
-  readonly orm: Database['orm']
+  /** Pool of listings. */
+  readonly listings: Sql
   readonly cursors: Cursors
 }
 
@@ -28,24 +30,11 @@ const tags = ['jobs']
 const idParams = z.object({ id: z.string() })
 const problem = problemSchema.describe('application/problem+json')
 
-const listQuery = z.strictObject({
-  type: z.string().max(255).optional(),
-  status: z.enum(jobStatuses).optional(),
-  queue: z.string().max(255).optional(),
-  tag: z.string().max(64).optional(),
-  createdAfter: z.iso.datetime({ offset: true }).optional(),
-  createdBefore: z.iso.datetime({ offset: true }).optional(),
-  limit: z
-    .string()
-    .regex(/^\d{1,3}$/, 'must be 1 to 200')
-    .transform(Number)
-    .pipe(z.int().min(1).max(200))
-    .default(50),
-  cursor: z.string().max(200).optional(),
-})
-
 /** Submitting, reading and steering jobs. */
-export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { actions, finished, orm, cursors }) => {
+export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (
+  app,
+  { actions, finished, listings, cursors },
+) => {
   app.post(
     '/v1/jobs',
     {
@@ -71,10 +60,13 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { 
     '/v1/jobs',
     {
       config: { role: 'reader' },
+      preValidation: gatherMetadata,
       schema: {
         tags,
         operationId: 'listJobs',
         summary: 'List jobs, newest first',
+        description:
+          'A page looks at 10,000 jobs. Where few of those fit it has fewer items than `limit`, or none, and a `nextCursor` all the same: only a page without one is the last. Internal types are listed only where `type` names them.',
         querystring: listQuery,
         response: {
           200: z.object({ items: z.array(jobSummarySchema), nextCursor: z.string().optional() }),
@@ -84,19 +76,10 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (app, { 
       },
     },
     async (request) => {
-      const { limit, cursor, createdAfter, createdBefore, ...filter } = request.query
-      const rows = await listJobs(
-        orm,
-        request.tenant,
-        {
-          ...filter,
-          createdAfter: createdAfter === undefined ? undefined : new Date(createdAfter),
-          createdBefore: createdBefore === undefined ? undefined : new Date(createdBefore),
-          before: cursor === undefined ? undefined : cursors.open(cursor),
-        },
-        limit + 1,
-      )
-      return cursors.page(rows.map(viewSummary), limit)
+      const { limit, cursor, ...filter } = request.query
+      const before = cursor === undefined ? undefined : cursors.open(cursor)
+      const { jobs, next } = await listJobs(listings, request.tenant, { ...filterOf(filter), before }, limit)
+      return { items: jobs.map(viewSummary), ...(next !== undefined && { nextCursor: cursors.seal(next) }) }
     },
   )
 

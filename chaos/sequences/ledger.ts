@@ -26,7 +26,8 @@ export async function addLedger(sql: Sql): Promise<void> {
 
 /** Empties the record and its ledger, and lets go of the space. */
 export async function truncateRecord(sql: Sql): Promise<void> {
-  await sql`truncate jobs, attempts, outbox, arrivals, claims, endings, workers, idempotency_keys, transitions, effects`
+  await sql`truncate jobs, attempts, outbox, arrivals, claims, endings, workers, idempotency_keys, search_words, deduplications, transitions,
+    effects`
 }
 
 /** Empties the record and its ledger: much faster than {@link truncateRecord}, but the space grows. */
@@ -34,7 +35,7 @@ export async function emptyRecord(sql: Sql): Promise<void> {
   await sql`
     with job as (delete from jobs), attempt as (delete from attempts), event as (delete from outbox), arrival as (delete from arrivals),
       claim as (delete from claims), ending as (delete from endings), worker as (delete from workers),
-      key as (delete from idempotency_keys), effect as (delete from effects), queue as (update queues set paused = false)
+      key as (delete from idempotency_keys), word as (delete from search_words), deduplication as (delete from deduplications), effect as (delete from effects), queue as (update queues set paused = false)
     select`
   await sql`delete from transitions`
 }

@@ -1,0 +1,82 @@
+import type { JobFilter } from '@jobyard/db/search'
+import { jobStatuses } from '@jobyard/db/statuses'
+import { instant } from '@jobyard/queues/job-terms'
+import type { FastifyRequest } from 'fastify'
+import { z } from 'zod'
+
+const mostFields = 5
+
+/** What jobs are narrowed to, in listings and in redrives. */
+export const filterFields = {
+  type: z.string().max(255).optional(),
+  queue: z.string().max(255).optional(),
+  tag: z.string().max(64).optional(),
+  createdAfter: instant.optional(),
+  createdBefore: instant.optional(),
+}
+
+const metadataFilter = z
+  .record(z.string().max(200), z.string().max(200))
+  .refine((fields) => Object.keys(fields).length <= mostFields, `may name ${mostFields} fields at most`)
+  .optional()
+  .meta({
+    style: 'deepObject',
+    explode: true,
+    description:
+      'Values of fields at the top of the metadata, as `metadata[customer]=42`: texts, numbers and booleans of up to about 190 characters, ' +
+      "among a job's first 20 such fields",
+  })
+
+export const listQuery = z.strictObject({
+  ...filterFields,
+  status: z.enum(jobStatuses).optional(),
+  metadata: metadataFilter,
+  limit: z
+    .string()
+    .regex(/^\d{1,3}$/, 'must be 1 to 200')
+    .transform(Number)
+    .pipe(z.int().min(1).max(200))
+    .default(50),
+  cursor: z.string().max(200).optional(),
+})
+
+/** Puts parameters like `metadata[field]` together, before the query is validated. */
+export async function gatherMetadata(request: FastifyRequest): Promise<void> {
+  const parameters = Object.entries(request.query as Record<string, unknown>)
+  const fields = parameters.flatMap(([name, value]) => {
+    const field = /^metadata\[(.+)\]$/s.exec(name)?.[1]
+    return field === undefined ? [] : [[name, field, value] as const]
+  })
+  if (fields.length === 0) return
+  const gathered = new Set<string>(fields.map(([name]) => name))
+  const metadata = Object.fromEntries(fields.map(([, field, value]) => [field, value]))
+  request.query = { ...Object.fromEntries(parameters.filter(([name]) => !gathered.has(name))), metadata }
+}
+
+interface WrittenFilter extends Omit<JobFilter, 'createdAfter' | 'createdBefore' | 'finishedAfter' | 'finishedBefore'> {
+  readonly createdAfter?: string | undefined
+  readonly createdBefore?: string | undefined
+  readonly finishedAfter?: string | undefined
+  readonly finishedBefore?: string | undefined
+}
+
+/** @returns the filter with its instants read. */
+export function filterOf({
+  createdAfter,
+  createdBefore,
+  finishedAfter,
+  finishedBefore,
+  ...filter
+}: WrittenFilter): JobFilter {
+  return {
+    ...filter,
+    createdAfter: dateOf(createdAfter),
+    createdBefore: dateOf(createdBefore),
+    finishedAfter: dateOf(finishedAfter),
+    finishedBefore: dateOf(finishedBefore),
+  }
+}
+
+function dateOf(instant: string | undefined): Date | undefined {
+  return instant === undefined ? undefined : new Date(instant)
+}

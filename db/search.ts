@@ -1,0 +1,130 @@
+import type { Sql } from './connect.ts'
+import { firstIdAt } from './ids.ts'
+import { summaryColumns, type JobSummary } from './jobs.ts'
+import { metadataWord, statusWord, tagWord } from './search-words.ts'
+import type { JobStatus } from './statuses.ts'
+
+/** What a listing may be narrowed to; all of it must fit. */
+export interface JobFilter {
+  /** Internal types are left out unless this names theirs. */
+  readonly type?: string | undefined
+  readonly status?: JobStatus | undefined
+  readonly queue?: string | undefined
+  readonly tag?: string | undefined
+  /** Values of fields at the top of the metadata; numbers and booleans are meant by their JSON text. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined
+  readonly createdAfter?: Date | undefined
+  readonly createdBefore?: Date | undefined
+  readonly finishedAfter?: Date | undefined
+  readonly finishedBefore?: Date | undefined
+  /** Of the job's error. */
+  readonly reason?: string | undefined
+  /** Only jobs that nobody has redriven. */
+  readonly isLeft?: boolean
+  /** Only jobs older than this one: where the page before ended. */
+  readonly before?: string | undefined
+}
+
+/** A part of a listing. */
+export interface JobPage {
+  readonly jobs: JobSummary[]
+  /** What the next page is `before`; undefined at the end. */
+  readonly next?: string | undefined
+}
+
+/** Jobs that a page looks at: where few of them fit, it ends before it is full. */
+export const lookAt = 10_000
+/** Time by which the clock that an id was made by may differ from that of Postgres, in milliseconds. */
+const idSkewMs = 86_400_000
+const highestId = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+
+type Fragment = ReturnType<typeof summaryColumns>
+type Listed = JobSummary & { readonly id: string | null; readonly lastSeen: string | null }
+
+/**
+ * Reads a page of a tenant's jobs, newest first, in bounded time: it walks one list, that of the jobs with a word, of a type or of the
+ * tenant, and looks at so many at most. A page on which few or none fit may have others after it.
+ *
+ * @param sql the pool of listings: with other plans a list might be read whole.
+ * @param limit rows at most.
+ * @throws the driver's error.
+ */
+export async function listJobs(
+  sql: Sql,
+  tenant: string,
+  filter: JobFilter,
+  limit: number,
+  look = lookAt,
+): Promise<JobPage> {
+  const words = wordsOf(filter)
+  const list = listOf(sql, tenant, filter, words[0])
+  const rows = await sql<Listed[]>`
+    with page as materialized (
+      select j.* from (${list} limit ${look}::int) as seen (id) cross join lateral (
+        select ${summaryColumns(sql)}, redriven_as is not null as is_redriven from jobs
+        where jobs.id = seen.id and tenant = ${tenant} limit 1
+      ) as j
+      where ${conditions(sql, tenant, filter, words.slice(1))} order by seen.id desc limit ${limit + 1}::int
+    )
+    select page.*, case when (select count(*) from page) <= ${limit}::int then (${list} offset ${look - 1}::int limit 1) end as last_seen
+    from (select) as one left join page on true order by page.id desc`
+  const found = rows.filter(({ id }) => id !== null)
+  const jobs = found.slice(0, limit)
+  return { jobs, next: found.length > limit ? jobs.at(-1)?.id : (rows[0]?.lastSeen ?? undefined) }
+}
+
+/** The words that jobs must have, the rarest first as a rule. */
+function wordsOf({ metadata = {}, tag, status }: JobFilter): string[] {
+  return [
+    ...Object.entries(metadata).map(([field, value]) => metadataWord(field, value)),
+    ...(tag === undefined ? [] : [tagWord(tag)]),
+    ...(status === 'failed' || status === 'cancelled' ? [statusWord(status)] : []),
+  ]
+}
+
+/**
+ * The ids of a list within the filter's range, newest first. What the list is of is said by comparing rows, and its order by all columns:
+ * so only the index of these columns fits, whatever Postgres believes about the table.
+ */
+function listOf(sql: Sql, tenant: string, filter: JobFilter, word: string | undefined): Fragment {
+  const { createdAfter, createdBefore, before = highestId } = filter
+  const after = firstIdAt((createdAfter?.getTime() ?? 0) - idSkewMs)
+  const latest = createdBefore === undefined ? highestId : firstIdAt(createdBefore.getTime() + idSkewMs)
+  const until = before < latest ? before : latest
+  if (word !== undefined)
+    return sql`select job_id as id from search_words
+      where (tenant, word, job_id) < (${tenant}, ${word}, ${until}::uuid) and (tenant, word, job_id) >= (${tenant}, ${word}, ${after}::uuid)
+      order by tenant desc, word desc, job_id desc`
+  if (filter.type !== undefined)
+    return sql`select id from jobs
+      where (tenant, type, id) < (${tenant}, ${filter.type}, ${until}::uuid) and (tenant, type, id) >= (${tenant}, ${filter.type}, ${after}::uuid)
+      order by tenant desc, type desc, id desc`
+  return sql`select id from jobs
+    where (tenant, id) < (${tenant}, ${until}::uuid) and (tenant, id) >= (${tenant}, ${after}::uuid) order by tenant desc, id desc`
+}
+
+/** Conditions on jobs `j` that are met on the way. One that is asked by `exists` could be answered by reading all jobs with a word. */
+function conditions(sql: Sql, tenant: string, filter: JobFilter, words: readonly string[]): Fragment {
+  const { type, status, queue, reason, createdAfter, createdBefore, finishedAfter, finishedBefore, isLeft } = filter
+  const all: (Fragment | undefined)[] = [
+    type === undefined ? sql`not j.internal` : sql`j.type = ${type}`,
+    status && sql`j.status = ${status}`,
+    queue === undefined ? undefined : sql`j.queue = ${queue}`,
+    reason === undefined ? undefined : sql`${reasonOf(sql)} = ${reason}`,
+    createdAfter && sql`j.created_at >= ${createdAfter}`,
+    createdBefore && sql`j.created_at < ${createdBefore}`,
+    finishedAfter && sql`j.finished_at >= ${finishedAfter}`,
+    finishedBefore && sql`j.finished_at < ${finishedBefore}`,
+    isLeft ? sql`not j.is_redriven` : undefined,
+    ...words.map(
+      (word) =>
+        sql`(select true from search_words w where w.tenant = ${tenant} and w.word = ${word} and w.job_id = j.id limit 1)`,
+    ),
+  ]
+  return all.filter((each) => each !== undefined).reduce((left, right) => sql`${left} and ${right}`)
+}
+
+/** Postgres cannot read JSON in which NUL or half a character is escaped. */
+function reasonOf(sql: Sql): Fragment {
+  return sql`case when j.error::text !~* '\\\\u(0000|d[89a-f])' then j.error->>'reason' end`
+}
