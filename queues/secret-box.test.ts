@@ -18,7 +18,7 @@ it.each<[string, (sealed: string) => string]>([
     'and changed since',
     (sealed) =>
       box.open(
-        sealed.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A')),
+        sealed.replace(/.(?=....$)/, (one) => (one === 'A' ? 'B' : 'A')),
         'row',
       ),
   ],
