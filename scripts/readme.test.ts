@@ -5,7 +5,7 @@ import { checkout, makeFolder, paste, readBlocks, startProgram, type StartedProg
 
 const blocks = readBlocks(await readFile(join(checkout, 'README.md'), 'utf8'))
 const calls = blocks.filter(({ language, text }) => language === 'sh' && text.includes('curl')).map(({ text }) => text)
-const [firstCall = '', laterCall = '', streamCall = '', listCall = '', queuesCall = ''] = calls
+const [firstCall = '', keyCalls = '', laterCall = '', streamCall = '', listCall = '', queuesCall = ''] = calls
 
 /** A start takes about three seconds; on a machine that runs all tests at once, several times that. */
 const longestMs = 60_000
@@ -31,6 +31,10 @@ it('The first call answers as the README shows', async () => {
   expect(answered).toMatchObject({ status: shown.status, output: shown.output, maxAttempts: shown.maxAttempts })
 })
 
+it('The first job runs with a key that the API has made', async () => {
+  expect(await call(keyCalls)).toMatchObject({ status: 'completed', output: { value: 'hello' } })
+})
+
 it('The other calls do what the README says', async () => {
   const { id } = await call(laterCall)
   expect(await call(laterCall)).toMatchObject({ id, status: 'scheduled', maxAttempts: 3 })
@@ -41,7 +45,7 @@ it('The other calls do what the README says', async () => {
   expect(await call(listCall)).toMatchObject({ items: [{ id }] })
   const { items } = await call(queuesCall)
   expect(items).toContainEqual(expect.objectContaining({ name: 'default', paused: false }))
-  expect(calls).toHaveLength(5)
+  expect(calls).toHaveLength(6)
 })
 
 it(
