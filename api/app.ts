@@ -3,6 +3,7 @@ import type { AllowList } from '@jobyard/outbound/address-rules'
 import type { Carrier } from '@jobyard/queues/carrier'
 import type { Catalogue } from '@jobyard/queues/catalogue'
 import { Circuit } from '@jobyard/queues/circuit'
+import { withDeadline } from '@jobyard/queues/deadline'
 import { Intake } from '@jobyard/queues/intake'
 import { logLostTickets } from '@jobyard/queues/log-together'
 import { SecretBox } from '@jobyard/queues/secret-box'
@@ -89,6 +90,8 @@ export interface AppDependencies {
 const bodyLimit = 1_048_576
 /** Time a client has to send the head of a request, and then its body, in milliseconds. */
 const requestTimeoutMs = 30_000
+/** Time that notes beside the traffic may take when the app closes, in milliseconds; a Postgres that is away gets none. */
+const lastWordsMs = 2_000
 
 /** Wires the API; listening is up to the caller. Closing it answers what is under way first; who waits for a job gets it as it is. */
 export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> {
@@ -170,8 +173,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   app.addHook('onClose', async () => {
     await intake.drained()
     await tickets.flush()
-    await auditBook.drained()
-    await callers.close()
+    await withDeadline(Promise.all([auditBook.drained(), callers.close()]), lastWordsMs, 'Closing').catch(() => {})
     circuit.stop()
     quotas?.close()
   })

@@ -65,6 +65,19 @@ describe('The audit log', () => {
     expect([...targets(body.items), ...targets(rest)]).toEqual(['c', 'b', 'a'])
   })
 
+  it('looks at a bounded number of entries for a page, and goes on from there', async () => {
+    const { asAdmin, sql } = await openLog()
+    await asAdmin('PUT', '/v1/schedules/nightly', schedule)
+    await sql`
+      insert into audit_log (id, tenant, actor, action, target, address, asked_at)
+      select ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'default', 'admin', case when n = 1 then 'rare' else 'usual' end, '',
+        '', now() from generate_series(1, 10000) as n`
+    const first = await asAdmin('GET', '/v1/audit-log?action=rare')
+    expect(first.body).toEqual({ items: [], nextCursor: expect.any(String) })
+    const second = await asAdmin('GET', `/v1/audit-log?action=rare&cursor=${first.body.nextCursor}`)
+    expect(second.body).toEqual({ items: [expect.objectContaining({ action: 'rare' })] })
+  })
+
   it('is written first: what cannot be written down is not done', async () => {
     const { asAdmin, sql } = await openLog()
     await sql.unsafe(`

@@ -58,18 +58,40 @@ export async function noteAuditOutcomes(sql: Sql, outcomes: readonly AuditOutcom
     where id = any(${ids}::text::uuid[])`
 }
 
-/** Lists a tenant's entries, newest first. */
+/**
+ * Lists a tenant's entries, newest first.
+ *
+ * @param from only those that are not older than this one.
+ */
 export async function listAuditEntries(
   sql: Sql,
   tenant: string,
-  { action, actor, before }: AuditFilter,
-  limit: number,
+  filter: AuditFilter,
+  { limit, from }: { readonly limit: number; readonly from?: string | undefined },
 ): Promise<AuditEntry[]> {
+  const { action, actor } = filter
   return sql<AuditEntry[]>`
     select id, tenant, actor, action, target, address, asked_at, outcome from audit_log
-    where tenant = ${tenant} and ${action === undefined ? sql`true` : sql`action = ${action}`}
-      and ${actor === undefined ? sql`true` : sql`actor = ${actor}`} and ${before === undefined ? sql`true` : sql`id < ${before}`}
+    where ${olderThan(sql, tenant, filter)} and ${from === undefined ? sql`true` : sql`id >= ${from}`}
+      and ${action === undefined ? sql`true` : sql`action = ${action}`} and ${actor === undefined ? sql`true` : sql`actor = ${actor}`}
     order by id desc limit ${limit}`
+}
+
+/** @returns the last of so many entries that a listing may look at; undefined when there are fewer, or no filter passes any over. */
+export async function lastToLookAt(
+  sql: Sql,
+  tenant: string,
+  filter: AuditFilter,
+  look: number,
+): Promise<string | undefined> {
+  if (filter.action === undefined && filter.actor === undefined) return undefined
+  const [last] = await sql<{ id: string }[]>`
+    select id from audit_log where ${olderThan(sql, tenant, filter)} order by id desc offset ${look - 1} limit 1`
+  return last?.id
+}
+
+function olderThan(sql: Sql, tenant: string, { before }: AuditFilter) {
+  return sql`tenant = ${tenant} and ${before === undefined ? sql`true` : sql`id < ${before}`}`
 }
 
 /** Deletes entries by age, up to 1,000 at a time. @returns how many went. */

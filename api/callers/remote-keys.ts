@@ -12,16 +12,24 @@ export class KeysAwayError extends Error {
   override readonly name = 'KeysAwayError'
 }
 
+/** Where the keys of an issuer are found. */
+export interface IssuersKeys {
+  /** Finds the key of a token. Throws KeysAwayError, or the errors of jose. */
+  readonly find: JWTVerifyGetKey
+  /** Fetches the keys again beside the traffic, if they are old. */
+  readonly refresh: () => void
+}
+
 /**
  * The keys of an issuer, from the one URL that the configuration names, whatever a token says. They are fetched when a token names one
  * that is not known, at most every ten seconds, and every five minutes.
  *
  * @param onNewKeys told after every fetch that has worked.
- * @returns what finds the key of a token. Throws KeysAwayError, or the errors of jose.
  */
-export function remoteKeys(url: URL, onNewKeys: () => void): JWTVerifyGetKey {
+export function remoteKeys(url: URL, onNewKeys: () => void): IssuersKeys {
   let failedAt = -Infinity
   let fetchedAt = -Infinity
+  let refreshedAt = -Infinity
   const fetchOnce = async (address: string, init: RequestInit): Promise<Response> => {
     if (performance.now() - failedAt < failedCooldownMs) throw new KeysAwayError('The last fetch has just failed')
     try {
@@ -44,9 +52,13 @@ export function remoteKeys(url: URL, onNewKeys: () => void): JWTVerifyGetKey {
       return answer
     },
   })
-  return async (header, token) => {
-    const isOld = keys.jwks() !== undefined && performance.now() - fetchedAt > refreshAfterMs
-    if (isOld && !keys.reloading) keys.reload().catch(() => {})
+  const refresh = () => {
+    const now = performance.now()
+    if (now - fetchedAt <= refreshAfterMs || now - refreshedAt <= cooldownMs || keys.jwks() === undefined) return
+    refreshedAt = now
+    keys.reload().catch(() => {})
+  }
+  const find: JWTVerifyGetKey = async (header, token) => {
     try {
       return await keys(header, token)
     } catch (error) {
@@ -56,4 +68,5 @@ export function remoteKeys(url: URL, onNewKeys: () => void): JWTVerifyGetKey {
         : new KeysAwayError('The keys of the issuer are of no use', { cause: error })
     }
   }
+  return { find, refresh }
 }

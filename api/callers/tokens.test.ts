@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { exportJWK, SignJWT, type JWK } from 'jose'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { readJwtSettings } from './jwt-settings.ts'
 import { Tokens } from './tokens.ts'
 
@@ -153,6 +153,27 @@ describe('Keys that an issuer publishes', () => {
         message: expect.stringMatching(/Nothing was done/),
       })
     expect(state.asked).toHaveLength(1)
+  })
+
+  it('that were taken back open nothing any more once they are fetched again, beside the traffic', async () => {
+    const { state, tokens } = await openIssuer()
+    state.keys = [await published(ed.publicKey, 'first')]
+    const token = await sign({ header: { kid: 'first' } })
+    await judge(tokens, token)
+    state.keys = [await published(generateKeyPairSync('ed25519').publicKey, 'second')]
+    expect(tokens.judge(token)).toMatchObject({ tenant: 'a' })
+    expect(state.asked).toHaveLength(1)
+    const now = performance.now()
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(now + 300_001)
+    onTestFinished(() => clock.mockRestore())
+    expect(tokens.judge(token)).toMatchObject({ tenant: 'a' })
+    await vi.waitFor(async () =>
+      expect(judge(tokens, token)).rejects.toMatchObject({
+        kind: 'unauthenticated',
+        message: expect.stringMatching(/key is not known/),
+      }),
+    )
+    expect(state.asked).toHaveLength(2)
   })
 
   it('count on when the issuer goes away after', async () => {

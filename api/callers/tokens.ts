@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto'
 import { tenantPattern } from '@jobyard/db/api-keys'
-import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose'
+import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose'
 import { Problem, unavailable } from '../problem.ts'
 import { printable } from './printable.ts'
 import { highestOf, type Caller } from './caller.ts'
 import { algorithms, type JwtSettings } from './jwt-settings.ts'
 import { refused } from './refusals.ts'
-import { KeysAwayError, remoteKeys } from './remote-keys.ts'
+import { KeysAwayError, remoteKeys, type IssuersKeys } from './remote-keys.ts'
 
 /** Longest token, in bytes. */
 const longestToken = 8_192
@@ -27,14 +27,16 @@ export interface TokenBearer extends Caller {
 /** Tells whose a token is. Those that were found right are remembered until they expire, or the keys are fetched again. */
 export class Tokens {
   readonly #settings: JwtSettings
-  readonly #findKey: JWTVerifyGetKey
+  readonly #keys: IssuersKeys
   readonly #remembered = new Map<string, TokenBearer>()
 
   constructor(settings: JwtSettings) {
     const { keys } = settings
     this.#settings = settings
-    this.#findKey =
-      'jwksUrl' in keys ? remoteKeys(keys.jwksUrl, () => this.#remembered.clear()) : async () => keys.publicKey
+    this.#keys =
+      'jwksUrl' in keys
+        ? remoteKeys(keys.jwksUrl, () => this.#remembered.clear())
+        : { find: async () => keys.publicKey, refresh: () => {} }
   }
 
   /**
@@ -44,6 +46,7 @@ export class Tokens {
   judge(token: string): TokenBearer | Promise<TokenBearer> {
     if (token.length > longestToken)
       throw refused(`The token is longer than ${longestToken} bytes. Ask for a shorter one.`)
+    this.#keys.refresh()
     const digest = hash('sha256', token, 'base64')
     const bearer = this.#remembered.get(digest)
     if (bearer && bearer.until > Date.now()) return bearer
@@ -55,7 +58,7 @@ export class Tokens {
     refuseKeysOfItsOwn(token)
     try {
       const { issuer, audience, keys } = this.#settings
-      const { payload } = await jwtVerify(token, this.#findKey, {
+      const { payload } = await jwtVerify(token, this.#keys.find, {
         issuer,
         audience,
         algorithms: 'algorithm' in keys ? [keys.algorithm] : [...algorithms],

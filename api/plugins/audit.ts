@@ -13,6 +13,8 @@ declare module 'fastify' {
 
 /** Longest target of an entry. */
 const longestTarget = 300
+/** Longest address of an entry: what a proxy says may be anything. */
+const longestAddress = 64
 
 /**
  * Writes every call of an operator or admin that changes something into the audit log before it is carried out, and how it ended afterwards.
@@ -28,7 +30,7 @@ export function registerAudit(
     if (!isAudited(request)) return
     const { tenant, keyId, ip, params } = request
     const target = printable(Object.values(params as Record<string, string>).join(' '), longestTarget)
-    const entry = { tenant, actor: keyId, action: actionOf(request), target, address: ip }
+    const entry = { tenant, actor: keyId, action: actionOf(request), target, address: printable(ip, longestAddress) }
     try {
       request.auditId = await bounded(() => book.note(entry))
     } catch (error) {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { launchChromium } from '../../testing/chromium.ts'
 import { callWith } from '../../testing/keys.ts'
 import { openEventStream } from '../../testing/event-stream.ts'
 import { listen } from '../../testing/listening-api.ts'
@@ -44,6 +45,23 @@ describe('Every answer of the API', () => {
     expect(headers.get('content-security-policy')).toMatch(/^default-src 'self';.*frame-ancestors 'none'/)
     expect(headers.get('x-content-type-options')).toBe('nosniff')
   })
+})
+
+it('The pages of /docs work under their headers in a browser', { timeout: 60_000 }, async () => {
+  const { port } = await listen()
+  const browser = await launchChromium()
+  try {
+    const page = await browser.newPage()
+    const trouble: string[] = []
+    page.on('pageerror', (error) => trouble.push(error.message))
+    page.on('console', (message) => message.type() === 'error' && trouble.push(message.text()))
+    await page.goto(`http://127.0.0.1:${port}/docs`)
+    await page.getByText('Make an API key').first().click()
+    await page.getByRole('button', { name: 'Try it out' }).waitFor()
+    expect(trouble).toEqual([])
+  } finally {
+    await browser.close()
+  }
 })
 
 describe('Pages of other sites', () => {
