@@ -60,3 +60,7 @@ it('refuses no number that JavaScript itself writes', () => {
     }),
   )
 })
+
+it('leaves a byte order mark out, also before numbers that are looked at twice', () => {
+  expect(parseJson('\ufeff{"n":1e3}')).toEqual({ n: 1_000 })
+})

@@ -6,6 +6,9 @@ import { countMembers, findDoubleKey, maxDepth, maxMembers, scanJson } from './s
 /** Digits or an exponent that a double may not be able to hold; most bodies have none. */
 const suspiciousNumber = /\d{16}|\d[eE]|\.\d{15}/
 
+/** Some editors and clients begin a text with it; RFC 8259 lets parsers leave it out. */
+const byteOrderMark = '\ufeff'
+
 /** Reads a body as {@link parseJson} does. @throws Problem as that does, and `invalid-json` for bytes that are not UTF-8. */
 export function readJson(bytes: Buffer): unknown {
   if (!isUtf8(bytes)) throw new Problem('invalid-json', 'Send valid JSON: what came is not UTF-8.')
@@ -18,7 +21,8 @@ export function readJson(bytes: Buffer): unknown {
  *
  * @throws Problem `invalid-json` or `validation-failed`.
  */
-export function parseJson(text: string): unknown {
+export function parseJson(body: string): unknown {
+  const text = body.startsWith(byteOrderMark) ? body.slice(1) : body
   const { depth, members } = scanJson(text)
   if (depth > maxDepth) throw tooMuch(`is nested deeper than ${maxDepth} levels; make it flatter`)
   if (members > maxMembers) throw tooMuch(`has more than ${maxMembers} members; send less at once`)

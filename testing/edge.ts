@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect as connectSocket, type AddressInfo } from 'node:net'
 import { buildApp } from '@jobyard/api/app'
 import type { Database } from '@jobyard/db/connect'
+import { terminalStatuses } from '@jobyard/db/statuses'
 import { openCarrier } from '@jobyard/queues/carrier'
 import { createCatalogue } from '@jobyard/queues/catalogue'
 import { echo } from '@jobyard/queues/contracts/echo'
@@ -29,6 +30,8 @@ export interface Edge {
   send(...pieces: readonly (string | Buffer)[]): Promise<RawAnswer>
   /** @returns how many rows there are, and tickets that were handed to the carrier. */
   left(): Promise<{ rows: number; tickets: number }>
+  /** Stores a job that has ended in each way. @returns their ids. */
+  endedJobs(): Promise<string[]>
   stop(): Promise<void>
 }
 
@@ -66,6 +69,11 @@ export async function openEdge(kind: CarrierKind, options: ListeningApiOptions =
       const counts = tables.map((table) => `(select count(*)::int from ${table})`)
       const [row] = await record.sql.unsafe<{ rows: number }[]>(`select ${counts.join(' + ')} as rows`)
       return { rows: row?.rows ?? 0, tickets }
+    },
+    endedJobs: async () => {
+      const ids = [await record.addJob(), await record.addJob(), await record.addJob()]
+      for (const [index, status] of terminalStatuses.entries()) await record.end(ids[index] ?? '', status, 1)
+      return ids
     },
     stop: async () => {
       await app.close()

@@ -140,7 +140,7 @@ export const scheduleRoutes: FastifyPluginAsyncZod<ScheduleRoutesOptions> = asyn
             ? 'Its last run goes on. What was paused stays paused.'
             : 'It goes on with the next occurrence; those of the pause are not made up for.',
           params,
-          response: { 200: scheduleSchema, 404: problem },
+          response: { 200: scheduleSchema, 404: problem, 409: problem },
         },
       },
       async (request) => schedules.setPaused(request.tenant, request.params.name, paused),
