@@ -167,6 +167,18 @@ describe('A lease', () => {
     expect(other.left).toBe(0)
   })
 
+  it('is asked for fifty times a second at most while there is hardly anything', async () => {
+    const { clock, questions, open } = openStage()
+    const bucket = open({ perMs: 0.5, burst: 500 })
+    for (; clock.ms < 3_000; clock.ms++) {
+      await tryToTake(bucket)
+      await answered()
+      if (clock.ms === 2_000) questions.length = 0
+    }
+    expect(questions.length).toBeGreaterThan(10)
+    expect(questions.length).toBeLessThan(60)
+  })
+
   it('pays what was taken while the store was late', async () => {
     let answer = (_taken: { tokens: number; fullInMs: number }) => {}
     const takes = () => new Promise<{ tokens: number; fullInMs: number }>((resolve) => (answer = resolve))
