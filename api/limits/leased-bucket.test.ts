@@ -179,6 +179,20 @@ describe('A lease', () => {
     expect(questions.length).toBeLessThan(60)
   })
 
+  it('holds one part in twenty of what there is, and leaves the others the rest', async () => {
+    const { open } = openStage()
+    const limit = { perMs: 1_000 / hour, burst: 1_000 }
+    const [one, other] = [open(limit), open(limit)]
+    for (let count = 0; count < 200; count++) {
+      expect(await tryToTake(one)).toBe(true)
+      await answered()
+    }
+    let left = 0
+    while (await tryToTake(other)) left++
+    expect(left).toBeGreaterThanOrEqual(750)
+    expect(left).toBeLessThanOrEqual(800)
+  })
+
   it('pays what was taken while the store was late', async () => {
     let answer = (_taken: { tokens: number; fullInMs: number }) => {}
     const takes = () => new Promise<{ tokens: number; fullInMs: number }>((resolve) => (answer = resolve))
