@@ -167,6 +167,32 @@ describe('A lease', () => {
     expect(other.left).toBe(0)
   })
 
+  it('is asked for fifty times a second at most while there is hardly anything', async () => {
+    const { clock, questions, open } = openStage()
+    const bucket = open({ perMs: 0.5, burst: 500 })
+    for (; clock.ms < 3_000; clock.ms++) {
+      await tryToTake(bucket)
+      await answered()
+      if (clock.ms === 2_000) questions.length = 0
+    }
+    expect(questions.length).toBeGreaterThan(10)
+    expect(questions.length).toBeLessThan(60)
+  })
+
+  it('holds one part in twenty of what there is, and leaves the others the rest', async () => {
+    const { open } = openStage()
+    const limit = { perMs: 1_000 / hour, burst: 1_000 }
+    const [one, other] = [open(limit), open(limit)]
+    for (let count = 0; count < 200; count++) {
+      expect(await tryToTake(one)).toBe(true)
+      await answered()
+    }
+    let left = 0
+    while (await tryToTake(other)) left++
+    expect(left).toBeGreaterThanOrEqual(750)
+    expect(left).toBeLessThanOrEqual(800)
+  })
+
   it('pays what was taken while the store was late', async () => {
     let answer = (_taken: { tokens: number; fullInMs: number }) => {}
     const takes = () => new Promise<{ tokens: number; fullInMs: number }>((resolve) => (answer = resolve))

@@ -2,8 +2,9 @@ import type { Limit } from '@jobyard/queues/limits/limit'
 import { fullAfterTaking, msUntil, tokensAt } from '@jobyard/queues/limits/token-bucket'
 import type { WatchedStore } from './watched-store.ts'
 
-/** Time that a lease is to last, by the use since the last one, in milliseconds. */
+/** Time that a lease is to last, by the use in a stretch of time before it, in milliseconds. */
 const aheadMs = 100
+const stretchMs = 20
 /** Tokens that are leased ahead however little is used. */
 const leastAhead = 50
 /** Part of a full bucket that a process leases ahead at most: none of a small one, which is thereby exact. */
@@ -48,9 +49,10 @@ export class LeasedBucket {
   #leaseEndsAt = 0
   #restsUntil = 0
   #asking: Asking | undefined
-  #askedAt = 0
-  /** Taken since then. */
+  /** Taken in this stretch of time, which began then, and per millisecond in the one before. */
   #used = 0
+  #stretchBegan = 0
+  #usedPerMs = 0
   /** What those want who wait for the store. */
   readonly #wanted: number[] = []
 
@@ -88,7 +90,7 @@ export class LeasedBucket {
     this.#fullAt = fullAfterTaking(limit, this.#fullAt, now, tokens)
     if (!store?.answers) return
     this.#leased -= tokens
-    this.#used += tokens
+    this.#measure(now, tokens)
     const isShort = this.#leased < this.#ahead(now) / 2
     if (isShort && !this.#asking && now >= this.#restsUntil && this.#atMost(now) >= 1) this.#ask()
   }
@@ -124,8 +126,17 @@ export class LeasedBucket {
 
   /** Tokens that are leased before anybody wants them: as many as are used in a while. */
   #ahead(now: number): number {
-    const inAWhile = (this.#used * aheadMs) / Math.max(now - this.#askedAt, 1)
-    return Math.floor(Math.min(this.#options.limit.burst * greatestPart, Math.max(inAWhile, leastAhead)))
+    const perMs = Math.max(this.#usedPerMs, this.#used / Math.max(now - this.#stretchBegan, stretchMs))
+    return Math.floor(Math.min(this.#options.limit.burst * greatestPart, Math.max(perMs * aheadMs, leastAhead)))
+  }
+
+  #measure(now: number, tokens: number): void {
+    this.#used += tokens
+    const ms = now - this.#stretchBegan
+    if (ms < stretchMs) return
+    this.#usedPerMs = this.#used / ms
+    this.#used = 0
+    this.#stretchBegan = now
   }
 
   #ask(): Asking {
@@ -151,12 +162,10 @@ export class LeasedBucket {
     await new Promise((resolve) => setImmediate(resolve))
     const askedAt = this.#now()
     this.#endLease(askedAt)
-    const wanted = this.#wanted.reduce((sum, tokens) => sum + tokens, 0)
-    const least = Math.max(1, Math.min(...this.#wanted, limit.burst) - this.#leased)
-    const most = Math.max(least, this.#ahead(askedAt) + wanted - this.#leased)
-    this.#used = 0
-    this.#askedAt = askedAt
-    const taken = await store?.take(name, limit, this.#wanted.length > 0 ? least : 1, most)
+    const all = this.#wanted.reduce((sum, tokens) => sum + tokens, 0)
+    const least = this.#wanted.length > 0 ? Math.max(1, Math.min(...this.#wanted) - this.#leased) : 1
+    const most = Math.max(least, this.#ahead(askedAt) + all - this.#leased)
+    const taken = await store?.take(name, limit, least, most)
     const now = this.#now()
     if (!taken) {
       this.#leased = 0

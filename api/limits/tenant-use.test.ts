@@ -4,6 +4,7 @@ import { TenantUse, type Amount } from './tenant-use.ts'
 
 const steps = fc.array(fc.constantFrom('hand in', 'commit', 'refuse', 'answer', 'begin', 'look', 'end', 'fail'), {
   maxLength: 200,
+  size: 'max',
 })
 
 it('is never less than what waits, whenever a count looks', () => {
