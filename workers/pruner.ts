@@ -13,7 +13,7 @@ export interface Retention {
   readonly eventsMs: number
 }
 
-/** Idempotency keys outlive their jobs, in milliseconds: a client that retries for a week is still answered. */
+/** Time by which idempotency keys are kept for longer than any job that has ended, in milliseconds: a client that retries for a week is still answered. */
 const idempotencyKeysMs = 7 * 86_400_000
 
 /** Deletes what is past its retention, a batch of each kind per round. */
@@ -55,7 +55,7 @@ export class Pruner {
     const { completedMs, failedMs, eventsMs } = this.#retention
     const queues = await readQueues(sql)
     return [
-      () => pruneIdempotencyKeys(sql, idempotencyKeysMs),
+      () => pruneIdempotencyKeys(sql, Math.max(completedMs, failedMs) + idempotencyKeysMs),
       () => prunePlatformEvents(sql, eventsMs),
       () => pruneOccurrences(sql, Math.max(completedMs, failedMs)),
       ...terminalStatuses.flatMap((status) => {
