@@ -305,7 +305,7 @@ describe('Steering', () => {
     expect(headers.location).toBe(`/v1/jobs/${body.id}`)
     expect(body).toMatchObject({ redriveOf: failed.id, tags: ['t'], priority: 2, input: failed.input, attemptsMade: 0 })
     expect((await platform.ended(body.id)).status).toBe('failed')
-    expect((await call('GET', `/v1/jobs/${failed.id}`)).body).toEqual(failed)
+    expect((await call('GET', `/v1/jobs/${failed.id}`)).body).toEqual({ ...failed, redrivenAs: body.id })
   })
 
   it('redrives nothing that has not failed', async () => {

@@ -46,7 +46,9 @@ import { healthRoutes } from './routes/health.ts'
 import { jobRoutes } from './routes/jobs.ts'
 import { jobTypeRoutes } from './routes/job-types.ts'
 import { queueRoutes } from './routes/queues.ts'
+import { redriveRoutes } from './routes/redrives.ts'
 import { scheduleRoutes } from './routes/schedules.ts'
+import { Redrives } from './redrives.ts'
 import { ScheduleActions } from './schedule-actions.ts'
 import { EventStreams, type EventStreamLimits } from './streams/event-streams.ts'
 import { Upgrades } from './streams/upgrades.ts'
@@ -103,7 +105,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   })
   const circuit = watchRecord(db.sql, log)
   const deadlineMs = deps.recordTimeoutMs
-  const intake = new Intake({ sql: db.sql, tickets, circuit, deadlineMs })
+  const intake = new Intake({ sql: db.sql, transactions: db.transactions, tickets, circuit, deadlineMs })
   const quotas = openQuotas(deps)
   const entry = quotas ? new QuotaIntake(intake, quotas) : intake
   const actions = new JobActions({ db, carrier, intake: entry, tickets, catalogue })
@@ -154,6 +156,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   const endpoints = new EndpointActions({ sql: db.sql, tickets, secrets, log, allow: deps.outboundAllow ?? [] })
   const schedules = new ScheduleActions({ sql: db.sql, tickets, jobs: actions })
   await app.register(jobRoutes, { actions, finished, listings: db.listings, cursors })
+  await app.register(redriveRoutes, { redrives: new Redrives(db, tickets), cursors })
   await app.register(endpointRoutes, { endpoints, deliveries, cursors })
   await app.register(deliveryRoutes, { deliveries, cursors })
   await app.register(scheduleRoutes, { schedules, jobs: actions, cursors })

@@ -1,11 +1,11 @@
-import { createHash } from 'node:crypto'
 import { cancelJob } from '@jobyard/db/cancel'
 import { notify, unplacedChannel } from '@jobyard/db/sequence'
 import type { Database } from '@jobyard/db/connect'
-import { isId, newId } from '@jobyard/db/ids'
-import type { NewJob, RefusedKey } from '@jobyard/db/intake'
+import { isId } from '@jobyard/db/ids'
+import type { Acceptance, NewJob, RefusedKey } from '@jobyard/db/intake'
 import { getAttempts, getJob, type JobRow } from '@jobyard/db/jobs'
 import { promoteJob } from '@jobyard/db/promote'
+import { redriveOne } from '@jobyard/db/redrive'
 import { setPaused } from '@jobyard/db/queue-rows'
 import type { JobStatus } from '@jobyard/db/statuses'
 import type { Carrier } from '@jobyard/queues/carrier'
@@ -15,6 +15,7 @@ import type { Contract } from '@jobyard/queues/define-job'
 import type { Intake } from '@jobyard/queues/intake'
 import type { TicketSender } from '@jobyard/queues/tickets'
 import { viewAccepted, viewJob, type JobView } from './job-view.ts'
+import { hashOf, newJob, redriven } from './new-job.ts'
 import { fieldErrors, invalid } from './plugins/errors.ts'
 import { noSuchJob, noSuchQueue, Problem, unavailable } from './problem.ts'
 import type { Submission } from './schemas.ts'
@@ -27,14 +28,19 @@ export interface JobActionsOptions {
   readonly catalogue: Catalogue
 }
 
-/** An accepted job, or the first answer to its idempotency key. */
+/** An accepted job, or the first answer to its idempotency key, or the unfinished job that has its deduplication key. */
 export interface Accepted {
   readonly job: JobView
   readonly replayed: boolean
+  readonly deduplicated: boolean
 }
 
 /** Time a mirrored pause may take before it is left to the reconciler, in milliseconds. */
 const mirrorDeadlineMs = 1_000
+/** Time that reading a job may take that was found by its deduplication key, in milliseconds. */
+const readWithinMs = 3_000
+/** Time that a redrive may take, in milliseconds: below the deadline of requests. */
+const redriveWithinMs = 10_000
 
 /** What people do with jobs and queues, whether through the API or the board. */
 export class JobActions {
@@ -54,7 +60,10 @@ export class JobActions {
     const result = await this.#options.intake.accept(job)
     if (!('id' in result)) throw refusedKey(result)
     const { input, metadata } = submission
-    return { job: viewAccepted(job, input, metadata, result), replayed: result.kind === 'replayed' }
+    const deduplicated = result.kind === 'deduplicated' || result.kind === 'deduplicated-before'
+    const existing = deduplicated ? await this.#existing(tenant, result.id) : undefined
+    const replayed = result.kind === 'replayed' || result.kind === 'deduplicated-before'
+    return { job: existing ?? viewAccepted(job, input, metadata, result), replayed, deduplicated }
   }
 
   /**
@@ -72,19 +81,34 @@ export class JobActions {
   }
 
   /**
-   * Makes a new job of a failed or cancelled one.
+   * Makes a new job of a failed or cancelled one: once for each idempotency key, and each time without one.
    *
-   * @throws Problem `not-found`, or `conflict` when the job did not fail.
+   * @throws Problem `not-found`, `idempotency-key-reused`, or `conflict` when the job did not fail, or another one has its deduplication key.
    */
-  async redrive(tenant: string, id: string): Promise<JobView> {
+  async redrive(tenant: string, id: string, idempotencyKey?: string): Promise<Accepted> {
+    const { db, tickets } = this.#options
     const row = await this.#row(tenant, id)
     if (row.status !== 'failed' && row.status !== 'cancelled') {
       throw new Problem('conflict', `Only failed and cancelled jobs can be redriven; this one is ${row.status}.`)
     }
     const job = redriven(row)
-    const accepted = await this.#options.intake.accept(job)
-    if (accepted.kind !== 'accepted') throw new Error(`The redrive of ${id} was not accepted`)
-    return viewAccepted(job, row.input, row.metadata, accepted)
+    const idempotency =
+      idempotencyKey === undefined ? undefined : { key: idempotencyKey, requestHash: hashOf({ redriveOf: id }) }
+    const wanted = { of: id, id: job.id }
+    const result = await redriveOne(db, tenant, wanted, idempotency, AbortSignal.timeout(redriveWithinMs))
+    const view = (accepted: Acceptance) => viewAccepted(job, row.input, row.metadata, accepted)
+    if (result.kind === 'left') throw noSuchJob(id)
+    if (result.kind === 'held')
+      throw new Problem(
+        'conflict',
+        `Job ${result.unfinished} has the same deduplication key and has not ended. Redrive this one when it has.`,
+      )
+    if (result.kind === 'made') {
+      void tickets.send([result.job])
+      return { job: view(result.job), replayed: false, deduplicated: false }
+    }
+    if (!('id' in result)) throw refusedKey(result)
+    return { job: view(result), replayed: true, deduplicated: false }
   }
 
   /**
@@ -144,6 +168,16 @@ export class JobActions {
     await withDeadline(carrier.setPaused(queue, paused), mirrorDeadlineMs, 'Mirroring a pause').catch(() => {})
   }
 
+  /** @returns the job as it stands; undefined when it was deleted. */
+  async #existing(tenant: string, id: string): Promise<JobView | undefined> {
+    try {
+      return await withDeadline(this.get(tenant, id), readWithinMs, 'Reading a job')
+    } catch (error) {
+      if (error instanceof Problem && error.kind === 'not-found') return undefined
+      throw error
+    }
+  }
+
   async #row(tenant: string, id: string): Promise<JobRow> {
     const row = isId(id) ? await getJob(this.#options.db.sql, tenant, id) : undefined
     if (!row) throw noSuchJob(id)
@@ -183,51 +217,4 @@ function checkInput(contract: Contract, input: unknown): void {
   const parsed = contract.input.safeParse(input)
   if (parsed.success) return
   throw invalid(fieldErrors(parsed.error, 'input'), `input of ${contract.type}`)
-}
-
-function newJob(
-  contract: Contract,
-  tenant: string,
-  submission: Submission,
-  idempotency: NewJob['idempotency'],
-): NewJob {
-  const { runAt, delayMs, expiresAt } = submission
-  return {
-    id: newId(),
-    tenant,
-    type: contract.type,
-    queue: contract.queue,
-    input: JSON.stringify(submission.input ?? null),
-    priority: submission.priority,
-    runAt: runAt === undefined ? undefined : new Date(runAt),
-    delayMs,
-    expiresAt: expiresAt === undefined ? undefined : new Date(expiresAt),
-    maxAttempts: submission.maxAttempts ?? contract.retry.maxAttempts,
-    timeoutMs: submission.timeoutMs ?? contract.timeoutMs,
-    tags: submission.tags,
-    metadata: JSON.stringify(submission.metadata),
-    internal: contract.internal,
-    idempotency,
-  }
-}
-
-function redriven(row: JobRow): NewJob {
-  return {
-    id: newId(),
-    tenant: row.tenant,
-    type: row.type,
-    queue: row.queue,
-    input: JSON.stringify(row.input),
-    priority: row.priority,
-    maxAttempts: row.maxAttempts,
-    timeoutMs: row.timeoutMs,
-    tags: row.tags,
-    metadata: JSON.stringify(row.metadata),
-    internal: row.internal,
-    redriveOf: row.id,
-  }
-}
-
-function hashOf(submission: Submission): string {
-  return createHash('sha256').update(JSON.stringify(submission)).digest('base64url')
 }

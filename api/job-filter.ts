@@ -5,9 +5,11 @@ import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 
 const mostFields = 5
+const tooManyFields = `may name ${mostFields} fields at most`
+const isFew = (fields: object) => Object.keys(fields).length <= mostFields
 
 /** What jobs are narrowed to, in listings and in redrives. */
-export const filterFields = {
+const filterFields = {
   type: z.string().max(255).optional(),
   queue: z.string().max(255).optional(),
   tag: z.string().max(64).optional(),
@@ -17,7 +19,7 @@ export const filterFields = {
 
 const metadataFilter = z
   .record(z.string().max(200), z.string().max(200))
-  .refine((fields) => Object.keys(fields).length <= mostFields, `may name ${mostFields} fields at most`)
+  .refine(isFew, tooManyFields)
   .optional()
   .meta({
     style: 'deepObject',
@@ -40,6 +42,19 @@ export const listQuery = z.strictObject({
   cursor: z.string().max(200).optional(),
 })
 
+/** What is redriven together. Values of metadata may be numbers and booleans here. */
+export const redriveFilter = z.strictObject({
+  ...filterFields,
+  status: z.enum(['failed', 'cancelled']).default('failed'),
+  metadata: z
+    .record(z.string().max(200), z.union([z.string().max(200), z.number(), z.boolean()]))
+    .refine(isFew, tooManyFields)
+    .optional(),
+  reason: z.string().max(255).optional().describe("Of the job's error"),
+  finishedAfter: instant.optional(),
+  finishedBefore: instant.optional(),
+})
+
 /** Puts parameters like `metadata[field]` together, before the query is validated. */
 export async function gatherMetadata(request: FastifyRequest): Promise<void> {
   const parameters = Object.entries(request.query as Record<string, unknown>)
@@ -53,15 +68,20 @@ export async function gatherMetadata(request: FastifyRequest): Promise<void> {
   request.query = { ...Object.fromEntries(parameters.filter(([name]) => !gathered.has(name))), metadata }
 }
 
-interface WrittenFilter extends Omit<JobFilter, 'createdAfter' | 'createdBefore' | 'finishedAfter' | 'finishedBefore'> {
+interface WrittenFilter extends Omit<
+  JobFilter,
+  'metadata' | 'createdAfter' | 'createdBefore' | 'finishedAfter' | 'finishedBefore'
+> {
+  readonly metadata?: Readonly<Record<string, string | number | boolean>> | undefined
   readonly createdAfter?: string | undefined
   readonly createdBefore?: string | undefined
   readonly finishedAfter?: string | undefined
   readonly finishedBefore?: string | undefined
 }
 
-/** @returns the filter with its instants read. */
+/** @returns the filter with its instants read, and its metadata as texts. */
 export function filterOf({
+  metadata,
   createdAfter,
   createdBefore,
   finishedAfter,
@@ -70,6 +90,7 @@ export function filterOf({
 }: WrittenFilter): JobFilter {
   return {
     ...filter,
+    metadata: metadata && Object.fromEntries(Object.entries(metadata).map(([field, value]) => [field, String(value)])),
     createdAfter: dateOf(createdAfter),
     createdBefore: dateOf(createdBefore),
     finishedAfter: dateOf(finishedAfter),

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newJob, openRecord, type TestRecord } from '../testing/record.ts'
 import { findUnended } from './behind.ts'
+import { findHolders } from './deduplicate.ts'
+import { copyJobs, redriveLeft } from './redrive.ts'
 import { claimJobs, findSuspect } from './claim.ts'
 import { connect, orderedPlans, type Database, type Sql } from './connect.ts'
 import { newId } from './ids.ts'
@@ -116,6 +118,9 @@ const statements: [string, (sql: Sql) => Promise<unknown>][] = [
   ['reading the events of a job', (sql) => readJobEvents(sql, 'default', newId())],
   ['looking for what is in flight', (sql) => findUnended(sql, [newId()])],
   ['counting what waits', (sql) => countWaiting(sql, ['default'])],
+  ['looking for the holders of keys', (sql) => findHolders(sql, [{ tenant: 'default', type: 'echo', key: 'k' }])],
+  ['redriving', (sql) => redriveLeft(transactionOf(sql), 'default', [{ of: newId(), id: newId() }])],
+  ['redriving what has failed', (sql) => copyJobs(sql, [{ of: newId(), id: newId() }])],
 ]
 
 /** The statement must find its rows through an index, and look at hardly any others. */
@@ -126,6 +131,11 @@ async function expectFewRows(record: TestRecord, call: (sql: Sql) => Promise<unk
     expect(read).not.toMatchObject({ 'Node Type': 'Seq Scan' })
     expect(read['Actual Rows'] + (read['Rows Removed by Filter'] ?? 0)).toBeLessThan(100)
   }
+}
+
+/** Stands for the pool, of which `sql` is a transaction. */
+function transactionOf(sql: Sql): Database['transactions'] {
+  return { run: (work: (tx: Sql) => Promise<unknown>) => work(sql) } as unknown as Database['transactions']
 }
 
 const listings: [string, JobFilter, string][] = [

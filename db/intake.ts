@@ -40,9 +40,11 @@ export interface Acceptance {
 /**
  * What became of one new job; a replay answers what the first request with its key was answered. A key is `expired` if it was
  * pruned while it was looked up: nothing is stored, and the same request would be accepted now. It is `unread` if its look-up
- * failed.
+ * failed. `deduplicated` tells the unfinished job that has the deduplication key, and `deduplicated-before` is a replay of that.
  */
-export type IntakeResult = ({ readonly kind: 'accepted' | 'replayed' } & Acceptance) | RefusedKey
+export type IntakeResult =
+  | ({ readonly kind: 'accepted' | 'replayed' | 'deduplicated' | 'deduplicated-before' } & Acceptance)
+  | RefusedKey
 export type RefusedKey =
   | { readonly kind: 'key-reused' | 'key-expired' }
   | { readonly kind: 'key-unread'; readonly error: Error }
@@ -63,8 +65,13 @@ export async function insertJobs(sql: Sql, batch: readonly NewJob[]): Promise<In
   })
 }
 
-/** The jobs beside these are stored, so a failure is one of these only. */
-async function readReplays(sql: Sql, jobs: readonly NewJob[]): Promise<(job: NewJob) => IntakeResult> {
+type Keyed = Pick<NewJob, 'id' | 'tenant' | 'idempotency'>
+
+/**
+ * Reads what the first requests with the idempotency keys of these were answered. What was stored beside them is committed, so a
+ * failure is one of these only.
+ */
+export async function readReplays(sql: Sql, jobs: readonly Keyed[]): Promise<(job: Keyed) => IntakeResult> {
   try {
     const known = jobs.length > 0 ? await readKeys(sql, jobs) : new Map<string, KeyRow>()
     return (job) => replay(job, known.get(keyOf(job.tenant, job.idempotency?.key)))
@@ -73,7 +80,13 @@ async function readReplays(sql: Sql, jobs: readonly NewJob[]): Promise<(job: New
   }
 }
 
-function insert(sql: Sql, batch: readonly NewJob[]) {
+/**
+ * The statement of {@link insertJobs}.
+ *
+ * @returns the jobs that were stored, in any order; those are missing whose idempotency keys are known.
+ */
+export async function insert(sql: Sql, batch: readonly NewJob[]): Promise<Acceptance[]> {
+  if (batch.length === 0) return []
   const jobs = batch.toSorted((a, b) => (a.id < b.id ? -1 : 1))
   const { numbers, distinct } = numberTerms(jobs)
   const job = columnsOf(jobs)
@@ -182,7 +195,7 @@ interface KeyRow extends Acceptance {
   readonly requestHash: string
 }
 
-async function readKeys(sql: Sql, jobs: readonly NewJob[]): Promise<Map<string, KeyRow>> {
+async function readKeys(sql: Sql, jobs: readonly Keyed[]): Promise<Map<string, KeyRow>> {
   const rows = await sql<KeyRow[]>`
     select k.tenant, k.key, k.request_hash, k.job_id as id, k.status, k.created_at, k.run_at
     from unnest(${jobs.map((job) => job.tenant)}::text[], ${jobs.map((job) => job.idempotency?.key ?? null)}::text[]) as wanted (tenant, key)
@@ -190,12 +203,22 @@ async function readKeys(sql: Sql, jobs: readonly NewJob[]): Promise<Map<string, 
   return new Map(rows.map((row) => [keyOf(row.tenant, row.key), row]))
 }
 
+/** Begins the request hash of an idempotency key whose first request was answered with a job that there was. */
+export const deduplicatedMark = 'deduplicated:'
+
 function keyOf(tenant: string, key: string | undefined): string {
   return `${tenant} ${key}`
 }
 
-function replay(job: NewJob, row: KeyRow | undefined): IntakeResult {
+function replay(job: Keyed, row: KeyRow | undefined): IntakeResult {
   if (!row) return { kind: 'key-expired' }
-  if (row.requestHash !== job.idempotency?.requestHash) return { kind: 'key-reused' }
-  return { kind: 'replayed', id: row.id, status: row.status, createdAt: row.createdAt, runAt: row.runAt }
+  const answer = { id: row.id, status: row.status, createdAt: row.createdAt, runAt: row.runAt }
+  switch (row.requestHash) {
+    case job.idempotency?.requestHash:
+      return { kind: 'replayed', ...answer }
+    case `${deduplicatedMark}${job.idempotency?.requestHash}`:
+      return { kind: 'deduplicated-before', ...answer }
+    default:
+      return { kind: 'key-reused' }
+  }
 }

@@ -122,7 +122,7 @@ function ago(sql: Sql, ms: number) {
 }
 
 /**
- * Deletes idempotency keys by age, but none whose job may still run, up to {@link pruneLimit} at a time.
+ * Deletes idempotency keys by age, but none whose job is still there, up to {@link pruneLimit} at a time.
  *
  * @returns how many went.
  */
@@ -131,7 +131,7 @@ export async function pruneIdempotencyKeys(sql: Sql, olderThanMs: number): Promi
     delete from idempotency_keys where (tenant, key) in (
       select k.tenant, k.key from idempotency_keys k
       where k.created_at < ${ago(sql, olderThanMs)}
-        and not exists (select from jobs j where j.id = k.job_id and j.finished_at is null)
+        and not exists (select from jobs j where j.id = k.job_id)
       order by k.created_at limit ${pruneLimit}) returning 1`
   return rows.length
 }

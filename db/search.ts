@@ -19,7 +19,7 @@ export interface JobFilter {
   readonly finishedBefore?: Date | undefined
   /** Of the job's error. */
   readonly reason?: string | undefined
-  /** Only jobs that nobody has redriven. */
+  /** Only jobs that nobody has redriven, no internal ones. */
   readonly isLeft?: boolean
   /** Only jobs older than this one: where the page before ended. */
   readonly before?: string | undefined
@@ -115,7 +115,7 @@ function conditions(sql: Sql, tenant: string, filter: JobFilter, words: readonly
     createdBefore && sql`j.created_at < ${createdBefore}`,
     finishedAfter && sql`j.finished_at >= ${finishedAfter}`,
     finishedBefore && sql`j.finished_at < ${finishedBefore}`,
-    isLeft ? sql`not j.is_redriven` : undefined,
+    isLeft ? sql`not j.is_redriven and not j.internal` : undefined,
     ...words.map(
       (word) =>
         sql`(select true from search_words w where w.tenant = ${tenant} and w.word = ${word} and w.job_id = j.id limit 1)`,

@@ -24,7 +24,7 @@ beforeEach(async () => {
   db = connect(network.url, { applicationName: 'intake', silentMs: 1_000 })
   circuit = new Circuit({ probe: async () => db.sql`select 1`, everyMs: 100 })
   const tickets = new TicketSender(carrier, { contracts: [], onLost: () => {} })
-  intake = new Intake({ sql: db.sql, tickets, circuit, deadlineMs })
+  intake = new Intake({ sql: db.sql, transactions: db.transactions, tickets, circuit, deadlineMs })
   await intake.accept(newJob())
 })
 afterEach(async () => {

@@ -154,15 +154,16 @@ describe('The pruner', () => {
     expect(await record.sql`select from outbox`).toHaveLength(0)
   })
 
-  it('keeps the idempotency keys of jobs that have not ended', async () => {
-    const [ended, live] = [
-      await record.addJob({ idempotency: { key: 'a', requestHash: 'x' } }),
-      await record.addJob({ idempotency: { key: 'b', requestHash: 'x' } }),
-    ]
-    await record.end(ended, 'completed', 0)
-    await record.sql`update idempotency_keys set created_at = created_at - interval '8 days'`
+  it('keeps idempotency keys for a week longer than any job that has ended, and while their job is there', async () => {
+    const keyed = (key: string) => record.addJob({ idempotency: { key, requestHash: 'x' } })
+    const [gone, young, ended, live] = [await keyed('a'), await keyed('b'), await keyed('c'), await keyed('d')]
+    await record.end(ended, 'failed', 0)
+    await record.sql`delete from jobs where id in (${gone}, ${young})`
+    await record.sql`
+      update idempotency_keys set created_at = created_at - interval '7 days' - case when job_id = ${young} then 90 else 110 end * interval '1 second'`
     await new Pruner(record.sql, retention, clock).runOnce()
-    expect((await record.sql`select job_id from idempotency_keys`).map((row) => row.jobId)).toEqual([live])
+    const left = await record.sql`select job_id from idempotency_keys order by key`
+    expect(left.map((row) => row.jobId)).toEqual([young, ended, live])
   })
 
   it('deletes nothing while the clock of Postgres is not to be believed', async () => {

@@ -16,7 +16,7 @@ export interface Retention {
   readonly auditMs: number
 }
 
-/** Idempotency keys outlive their jobs, in milliseconds: a client that retries for a week is still answered. */
+/** Time by which idempotency keys are kept for longer than any job that has ended, in milliseconds: a client that retries for a week is still answered. */
 const idempotencyKeysMs = 7 * 86_400_000
 
 /** Deletes what is past its retention, a batch of each kind per round. */
@@ -59,7 +59,7 @@ export class Pruner {
     const queues = await readQueues(sql)
     return [
       () => pruneAuditEntries(sql, auditMs),
-      () => pruneIdempotencyKeys(sql, idempotencyKeysMs),
+      () => pruneIdempotencyKeys(sql, Math.max(completedMs, failedMs) + idempotencyKeysMs),
       () => prunePlatformEvents(sql, eventsMs),
       () => pruneOccurrences(sql, Math.max(completedMs, failedMs)),
       ...terminalStatuses.flatMap((status) => {

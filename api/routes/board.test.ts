@@ -38,7 +38,7 @@ beforeAll(async () => {
   await carrier.migrate()
   const tickets = new TicketSender(carrier, { contracts: [], onLost: () => {} })
   const circuit = new Circuit({ probe: async () => record.sql`select 1` })
-  intake = new Intake({ sql: record.sql, tickets, circuit })
+  intake = new Intake({ sql: record.sql, transactions: record.db.transactions, tickets, circuit })
   app = Fastify()
   registerErrors(app)
   const callers = new Callers({ adminKey, sql: record.sql, circuit })

@@ -1,13 +1,14 @@
+import etag from '@fastify/etag'
 import type { Sql } from '@jobyard/db/connect'
 import { listJobs } from '@jobyard/db/search'
 import { isTerminal } from '@jobyard/db/statuses'
 import { withDeadline } from '@jobyard/queues/deadline'
 import type { FastifyReply } from 'fastify'
-import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
+import type { FastifyPluginAsyncZod, ZodTypeProvider } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { Cursors } from '../cursor.ts'
 import type { FinishedJobs } from '../finished-jobs.ts'
-import type { JobActions } from '../job-actions.ts'
+import type { Accepted, JobActions } from '../job-actions.ts'
 import { viewSummary, type JobView } from '../job-view.ts'
 import { problemOf, readAfterChange } from '../plugins/errors.ts'
 import { filterOf, gatherMetadata, listQuery } from '../job-filter.ts'
@@ -43,16 +44,16 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (
         tags,
         operationId: 'submitJob',
         summary: 'Submit a job',
-        description: 'Honours `Idempotency-Key`, and `Prefer: wait=20` to get the finished job in the same answer.',
+        description:
+          'Honours `Idempotency-Key`, and `Prefer: wait=20` to get the finished job in the same answer. Where an unfinished job of the type has the `deduplicationKey`, the answer is that job, with the header `Jobyard-Deduplicated: true`.',
         body: submissionSchema,
         response: { 200: jobSchema, 202: jobSchema, 422: problem, 429: problem, 503: problem },
       },
     },
     async (request, reply) => {
       const key = idempotencyKeyOf(request.headers['idempotency-key'])
-      const { job, replayed } = await actions.submit(request.tenant, request.body, key)
-      if (replayed) reply.header('idempotency-replayed', 'true')
-      return answerAccepted(reply, request.tenant, job, preferredWaitMs(request.headers.prefer))
+      const accepted = await actions.submit(request.tenant, request.body, key)
+      return answerAccepted(reply, request.tenant, accepted, preferredWaitMs(request.headers.prefer))
     },
   )
 
@@ -83,20 +84,24 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (
     },
   )
 
-  app.get(
-    '/v1/jobs/:id',
-    {
-      config: { role: 'reader' },
-      schema: {
-        tags,
-        operationId: 'getJob',
-        summary: 'Read a job',
-        params: idParams,
-        response: { 200: jobSchema, 404: problem },
+  await app.register(async (reads) => {
+    await reads.register(etag)
+    reads.withTypeProvider<ZodTypeProvider>().get(
+      '/v1/jobs/:id',
+      {
+        config: { role: 'reader' },
+        schema: {
+          tags,
+          operationId: 'getJob',
+          summary: 'Read a job',
+          description: 'Answers 304 without a body where `If-None-Match` holds the `ETag` of the answer before.',
+          params: idParams,
+          response: { 200: jobSchema, 304: z.undefined().describe('It has not changed'), 404: problem },
+        },
       },
-    },
-    async (request) => actions.get(request.tenant, request.params.id),
-  )
+      async (request) => actions.get(request.tenant, request.params.id),
+    )
+  })
 
   app.post(
     '/v1/jobs/:id/cancel',
@@ -126,16 +131,27 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (
         tags,
         operationId: 'redriveJob',
         summary: 'Run a failed or cancelled job again, as a new job',
+        description:
+          'Each time, or once for each `Idempotency-Key`. Refused with 409 while another job has the deduplication key of this one.',
         params: idParams,
-        response: { 202: jobSchema, 404: problem, 409: problem },
+        response: { 202: jobSchema, 404: problem, 409: problem, 422: problem },
       },
     },
-    async (request, reply) =>
-      answerAccepted(reply, request.tenant, await actions.redrive(request.tenant, request.params.id), 0),
+    async (request, reply) => {
+      const key = idempotencyKeyOf(request.headers['idempotency-key'])
+      return answerAccepted(reply, request.tenant, await actions.redrive(request.tenant, request.params.id, key), 0)
+    },
   )
 
-  async function answerAccepted(reply: FastifyReply, tenant: string, job: JobView, waitMs: number): Promise<JobView> {
+  async function answerAccepted(
+    reply: FastifyReply,
+    tenant: string,
+    { job, replayed, deduplicated }: Accepted,
+    waitMs: number,
+  ): Promise<JobView> {
     reply.header('location', `/v1/jobs/${job.id}`)
+    if (replayed) reply.header('idempotency-replayed', 'true')
+    if (deduplicated) reply.header('jobyard-deduplicated', 'true')
     if (waitMs > 0) {
       await finished.wait(job.id, waitMs)
       const now = await readAgain(tenant, job)

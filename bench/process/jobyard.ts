@@ -68,7 +68,7 @@ export function jobyard({
         ...(idsPerTicket !== undefined && { idsPerTicket }),
       })
       const circuit = new Circuit({ probe: async () => db.sql`select 1` })
-      const intake = new Intake({ sql: db.sql, tickets, circuit })
+      const intake = new Intake({ sql: db.sql, transactions: db.transactions, tickets, circuit })
       for (const chunk of payloadChunks(target, chunkSize)) {
         await Promise.all(chunk.map((input) => intake.accept(newJob(contract, input))))
         await tickets.sent()

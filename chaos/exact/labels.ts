@@ -29,8 +29,18 @@ const statements: readonly (readonly [RegExp, string])[] = [
   // db/occurrences.ts
   [/min\(due_at\) as due_at from schedules/, 'find-due'],
   [/delete from occurrences/, 'prune-occurrences'],
-  // db/intake.ts, jobs.ts, cancel.ts, queue-rows.ts
+  // db/intake.ts, insert-once.ts, redrive.ts, search.ts, jobs.ts, cancel.ts, queue-rows.ts
+  [/set redriven_as =/, 'redrive'],
   [/insert into jobs \(/, 'intake'],
+  [/pg_advisory_xact_lock/, 'lock-keys'],
+  [/set_config\('enable_seqscan'/, 'plan-by-index'],
+  [/as holder cross join lateral/, 'find-holders'],
+  [/insert into deduplications/, 'hold-keys'],
+  [/insert into idempotency_keys/, 'enter-keys'],
+  [/update idempotency_keys/, 'keep-answers'],
+  [/delete from idempotency_keys where tenant/, 'forget-key'],
+  [/deduplication_key as key from jobs/, 'read-deduplication-keys'],
+  [/status in \('failed', 'cancelled'\)\s+and/, 'lock-failed'],
   [/idempotency_keys k using/, 'read-keys'],
   [/coalesce\(j\.cancel_requested_at/, 'cancel'],
   [/^\s*select id, tenant, type, queue, status/, 'read-job'],

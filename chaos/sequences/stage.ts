@@ -59,7 +59,7 @@ export async function openStage(databaseUrl: string): Promise<Stage> {
   const carrier = carrierOf(bag)
   const tickets = new TicketSender(carrier, { contracts: [batched], onLost: () => {} })
   const circuit = new Circuit({ probe: async () => db.sql`select 1` })
-  const intake = new Intake({ sql: db.sql, tickets, circuit })
+  const intake = new Intake({ sql: db.sql, transactions: db.transactions, tickets, circuit })
   await addLedger(db.sql)
   await ensureQueues(db.sql, [batched.queue])
   return {

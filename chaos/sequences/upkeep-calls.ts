@@ -116,7 +116,7 @@ export function redrive({ stage, jobs }: World, tenant: string, id: string): Ope
     label: `redrive of ${id}`,
     send: async () => {
       const original = jobs.get(id)
-      const answer = await stage.actions.redrive(tenant, id).catch(problemOf)
+      const answer = await stage.actions.redrive(tenant, id).then(({ job }) => job, problemOf)
       const refused = typeof answer === 'string' ? answer.split(' ')[0] : undefined
       const read = {
         rule: model.redrives(tenant, id),
