@@ -85,8 +85,8 @@ describe('The quota of waiting jobs', () => {
     await expect.poll(() => submitMany(apis[0]!, 1), patient).toEqual([429])
   })
 
-  it('does not count replays, and counts redrives', async () => {
-    const { record, apis } = await openApis(1, { quotas: { maxWaitingJobs: 2 } })
+  it('does not count replays, and counts redrives, which are not refused', async () => {
+    const { record, apis } = await openApis(1, { quotas: { maxWaitingJobs: 2, countEveryMs } })
     const [api] = apis as [ListeningApi]
     const failed = await record.addJob()
     await record.end(failed, 'failed', 0)
@@ -97,7 +97,8 @@ describe('The quota of waiting jobs', () => {
       const headers = { authorization: `Bearer ${adminKey}` }
       return (await fetch(`http://127.0.0.1:${port}/v1/jobs/${failed}/redrive`, { method: 'POST', headers })).status
     }
-    expect([await redrive(), await redrive()]).toEqual([202, 429])
+    expect([await redrive(), await redrive()]).toEqual([202, 202])
+    await expect.poll(async () => (await submit(api)).status, patient).toBe(429)
   })
 
   it('is exceeded by several APIs at once by what each of them lets through before it counts, and no further', async () => {

@@ -28,6 +28,12 @@ export const examples: Record<string, Record<string, Record<string, unknown>>> =
     },
     'application/x-ndjson': { line: { type: 'echo', input: { value: 1 }, idempotencyKey: 'line-1' } },
   },
+  redriveJobs: {
+    [json]: {
+      count: { filter: { type: 'echo', tag: 'invoices' }, dryRun: true },
+      timedOut: { filter: { reason: 'timed_out', createdAfter: '2026-01-01T00:00:00Z' }, limit: 500 },
+    },
+  },
   createApiKey: {
     [json]: {
       service: { name: 'checkout service', role: 'submitter' },

@@ -104,7 +104,7 @@ describe('A stream of events', () => {
       url: '/v1/events',
       headers: { authorization: `Bearer ${adminKey}` },
     })
-    expect(head.statusCode).toBe(404)
+    expect(head.statusCode).toBe(405)
   })
 
   it('shows that it lives, and how far it has come', async () => {
