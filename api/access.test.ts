@@ -24,6 +24,7 @@ const sign = (claims: object, expires = '1h') =>
     .setSubject('somebody')
     .setExpirationTime(expires)
     .sign(pair.privateKey)
+const unsigned = `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from('{"tenant":"default","roles":["admin"]}').toString('base64url')}.`
 const basic = (password: string) => `Basic ${Buffer.from(`me:${password}`).toString('base64')}`
 
 interface Asked {
@@ -56,6 +57,9 @@ describe('Who shows nothing that is good', () => {
     ['a word', 'Bearer word', '', /mistyped, or it was revoked/],
     ['a beginning of the admin key', `Bearer ${adminKey.slice(0, -1)}`, '', /mistyped/],
     ['rubbish for a token', 'Bearer x.y.z', '', /can be read/],
+    ['a token of 12 kB', `Bearer ${'x'.repeat(12_000)}.y.z`, '', /longer than 8192 bytes/],
+    ['a token that is signed by nobody', `Bearer ${unsigned}`, '', /not signed in a way/],
+    ['a key with a line of the log in it', 'Bearer x{"level":60}', '', /mistyped/],
   ])('is told so: %s', async (_what, authorization, query, sentence) => {
     const { port } = await listen({ jwt })
     const answer = await ask(port, 'GET', `/v1/jobs${query}`, authorization)

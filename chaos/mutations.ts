@@ -303,4 +303,20 @@ export const mutations: readonly Mutation[] = [
     row: 35,
     invariant: 'I4',
   },
+  {
+    name: 'a key that is revoked stays',
+    file: 'db/api-keys.ts',
+    find: `delete from api_keys where`,
+    replace: `update api_keys set name = name where`,
+    row: 36,
+    invariant: 'R',
+  },
+  {
+    name: 'deliveries are signed with the new secret only',
+    file: 'workers/handlers/webhook-deliver.ts',
+    find: `[secret, ...(former ? [previousSecret] : [])]`,
+    replace: `[secret]`,
+    row: 36,
+    invariant: 'I5',
+  },
 ]
