@@ -149,6 +149,27 @@ export const mutations: readonly Mutation[] = [
     invariant: 'an idempotency key makes one job',
   },
   {
+    name: 'whoever decides about a deduplication key does not keep others from it',
+    file: 'db/deduplicate.ts',
+    find: `select pg_advisory_xact_lock(number) from`,
+    replace: `select number from`,
+    invariant: 'unfinished jobs of a type with one deduplication key are one',
+  },
+  {
+    name: 'a deduplication key is free while its job waits to be tried again',
+    file: 'db/deduplicate.ts',
+    find: `and finished_at is null limit 1`,
+    replace: `and finished_at is null and status <> 'retrying' limit 1`,
+    invariant: 'unfinished jobs of a type with one deduplication key are one',
+  },
+  {
+    name: 'the words of a job outlive it',
+    file: 'db/search-words.ts',
+    find: `where job.status <> 'completed' or \${hasWords`,
+    replace: `where job.status = 'completed' and \${hasWords`,
+    invariant: 'a job is found by its metadata and its end, and nothing else is found',
+  },
+  {
     name: 'attempts are recorded for another tenant',
     file: 'db/settle.ts',
     find: `select id, epoch, tenant, attempts_made + case`,

@@ -163,6 +163,16 @@ async function expectBoundedWalk(record: TestRecord, filter: JobFilter, index: s
     )
 }
 
+/** A full page must end as soon as it is full. */
+async function expectShortWalk(record: TestRecord, filter: JobFilter): Promise<void> {
+  const plan = await explain(record, (sql) => listJobs(sql, 'default', filter, 50), orderedPlans)
+  const scans = plan.filter((node) => node['Index Name'] !== undefined)
+  expect(scans.length).toBeGreaterThan(1)
+  for (const scan of scans) expect(scan['Actual Rows'] * scan['Actual Loops']).toBeLessThanOrEqual(51)
+}
+
+const fullPages: JobFilter[] = [{}, { type: 'echo' }, { tag: 'common' }, { tag: 'common', type: 'echo' }]
+
 /** Gives jobs a word by which they are found. */
 async function addCommonTag(record: TestRecord): Promise<void> {
   await record.sql`insert into search_words (tenant, word, job_id) select 'default', 'tag:common', id from (select id from jobs limit 200000) as tagged`
@@ -202,6 +212,8 @@ describe('With a million finished jobs', () => {
   it.each(listings)('listing %s looks at a bounded number', (_name, filter, index) =>
     expectBoundedWalk(record, filter, index),
   )
+
+  it.each(fullPages)('a full page of %j looks at what it shows', (filter) => expectShortWalk(record, filter))
 
   describe('and lists of a few thousand that Postgres has not looked at yet', () => {
     const listedJobs = 8_000
@@ -261,6 +273,8 @@ describe('In a table that has grown since Postgres looked at it last', () => {
   it.each(listings)('listing %s looks at a bounded number', (_name, filter, index) =>
     expectBoundedWalk(record, filter, index),
   )
+
+  it.each(fullPages)('a full page of %j looks at what it shows', (filter) => expectShortWalk(record, filter))
 
   const byKey = statements.filter(([name]) => name !== 'requeueing orphans' && name !== 'counting what waits')
   it.each(byKey)('%s reads hardly any', (_name, call) => expectFewRows(record, call))

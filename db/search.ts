@@ -57,16 +57,17 @@ export async function listJobs(
   look = lookAt,
 ): Promise<JobPage> {
   const words = wordsOf(filter)
-  const list = listOf(sql, tenant, filter, words[0])
+  const { list, order } = listOf(sql, tenant, filter, words[0])
   const rows = await sql<Listed[]>`
     with page as materialized (
-      select j.* from (${list} limit ${look}::int) as seen (id) cross join lateral (
+      select j.* from (${list} limit ${look}::int) as seen cross join lateral (
         select ${summaryColumns(sql)}, redriven_as is not null as is_redriven from jobs
         where jobs.id = seen.id and tenant = ${tenant} limit 1
       ) as j
-      where ${conditions(sql, tenant, filter, words.slice(1))} order by seen.id desc limit ${limit + 1}::int
+      where ${conditions(sql, tenant, filter, words.slice(1))} order by ${order} limit ${limit + 1}::int
     )
-    select page.*, case when (select count(*) from page) <= ${limit}::int then (${list} offset ${look - 1}::int limit 1) end as last_seen
+    select page.*, case when (select count(*) from page) <= ${limit}::int then
+      (select seen.id from (${list} offset ${look - 1}::int limit 1) as seen) end as last_seen
     from (select) as one left join page on true order by page.id desc`
   const found = rows.filter(({ id }) => id !== null)
   const jobs = found.slice(0, limit)
@@ -83,24 +84,38 @@ function wordsOf({ metadata = {}, tag, status }: JobFilter): string[] {
 }
 
 /**
- * The ids of a list within the filter's range, newest first. What the list is of is said by comparing rows, and its order by all columns:
- * so only the index of these columns fits, whatever Postgres believes about the table.
+ * The jobs `seen` of a list within the filter's range, newest first, and what their order is. What the list is of is said by comparing rows,
+ * and its order by all columns: so only the index of these columns fits, whatever Postgres believes about the table.
  */
-function listOf(sql: Sql, tenant: string, filter: JobFilter, word: string | undefined): Fragment {
-  const { createdAfter, createdBefore, before = highestId } = filter
+function listOf(
+  sql: Sql,
+  tenant: string,
+  filter: JobFilter,
+  word: string | undefined,
+): { readonly list: Fragment; readonly order: Fragment } {
+  const { type, createdAfter, createdBefore, before = highestId } = filter
   const after = firstIdAt((createdAfter?.getTime() ?? 0) - idSkewMs)
   const latest = createdBefore === undefined ? highestId : firstIdAt(createdBefore.getTime() + idSkewMs)
   const until = before < latest ? before : latest
   if (word !== undefined)
-    return sql`select job_id as id from search_words
-      where (tenant, word, job_id) < (${tenant}, ${word}, ${until}::uuid) and (tenant, word, job_id) >= (${tenant}, ${word}, ${after}::uuid)
-      order by tenant desc, word desc, job_id desc`
-  if (filter.type !== undefined)
-    return sql`select id from jobs
-      where (tenant, type, id) < (${tenant}, ${filter.type}, ${until}::uuid) and (tenant, type, id) >= (${tenant}, ${filter.type}, ${after}::uuid)
-      order by tenant desc, type desc, id desc`
-  return sql`select id from jobs
-    where (tenant, id) < (${tenant}, ${until}::uuid) and (tenant, id) >= (${tenant}, ${after}::uuid) order by tenant desc, id desc`
+    return {
+      list: sql`select tenant, word, job_id as id from search_words
+        where (tenant, word, job_id) < (${tenant}, ${word}, ${until}::uuid) and (tenant, word, job_id) >= (${tenant}, ${word}, ${after}::uuid)
+        order by tenant desc, word desc, job_id desc`,
+      order: sql`seen.tenant desc, seen.word desc, seen.id desc`,
+    }
+  if (type !== undefined)
+    return {
+      list: sql`select tenant, type, id from jobs
+        where (tenant, type, id) < (${tenant}, ${type}, ${until}::uuid) and (tenant, type, id) >= (${tenant}, ${type}, ${after}::uuid)
+        order by tenant desc, type desc, id desc`,
+      order: sql`seen.tenant desc, seen.type desc, seen.id desc`,
+    }
+  return {
+    list: sql`select tenant, id from jobs where (tenant, id) < (${tenant}, ${until}::uuid) and (tenant, id) >= (${tenant}, ${after}::uuid)
+      order by tenant desc, id desc`,
+    order: sql`seen.tenant desc, seen.id desc`,
+  }
 }
 
 /** Conditions on jobs `j` that are met on the way. One that is asked by `exists` could be answered by reading all jobs with a word. */

@@ -46,7 +46,7 @@ const statements: readonly (readonly [RegExp, string])[] = [
   [/^\s*select id, tenant, type, queue, status/, 'read-job'],
   [/error, worker_id, started_at, finished_at from attempts/, 'read-attempts'],
   [/select id from jobs where id = any/, 'find-finished'],
-  [/as seen \(id\) cross join lateral/, 'list-jobs'],
+  [/as seen cross join lateral/, 'list-jobs'],
   [/insert into queues/, 'ensure-queues'],
   [/update queues set paused/, 'set-paused'],
   [/as oldest_ready_ms/, 'count-queues'],

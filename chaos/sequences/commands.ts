@@ -44,6 +44,7 @@ const request: fc.Arbitrary<upkeep.Request> = fc.record({
     { name: 'k1', hash: 'h2' },
     { name: 'k2', hash: 'h1' },
   ),
+  shares: fc.constantFrom(undefined, 'd1'),
   internal: often(false, true),
   batched: fc.boolean(),
 })
@@ -104,7 +105,18 @@ async function poison(world: World, n: number, deaths: number): Promise<void> {
   }
 }
 
+/** Clients ask at once for jobs that are to be one. */
+async function rival(world: World, wanted: upkeep.Request, rivals: number): Promise<void> {
+  await world.hold('deduplications', rivals)
+  for (let n = 0; n < rivals; n++) await world.perform(upkeep.submit(world, [{ ...wanted, shares: 'd1' }]))
+}
+
 const byClients = [
+  kind('rival', {
+    weight: 2,
+    params: fc.record({ request, rivals: fc.integer({ min: 2, max: 3 }) }),
+    run: (world, { request: wanted, rivals }) => rival(world, wanted, rivals),
+  }),
   kind('submit', {
     weight: 5,
     params: fc.record({ requests: someRequests, timing }),
@@ -265,7 +277,10 @@ const byChance = [
   kind('passTime', { weight: 3, params: often(1, 60), run: (world, minutes) => world.passTime(minutes) }),
   kind('hold', {
     weight: 5,
-    params: fc.record({ table: often<'jobs' | 'workers'>('jobs', 'workers'), room: fc.integer({ min: 2, max: 3 }) }),
+    params: fc.record({
+      table: often<'jobs' | 'workers' | 'deduplications'>('jobs', 'workers', 'deduplications'),
+      room: fc.integer({ min: 2, max: 3 }),
+    }),
     when: hasJobs,
     run: (world, { table, room }) => world.hold(table, room),
   }),

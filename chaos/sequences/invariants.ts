@@ -130,6 +130,21 @@ export const invariants: readonly Invariant[] = [
       where metadata->>'key' is not null and redrive_of is null group by tenant, metadata->>'key' having count(*) > 1`,
   },
   {
+    name: 'unfinished jobs of a type with one deduplication key are one',
+    sql: `select deduplication_key || ' has ' || count(*) || ' unfinished jobs' as what from jobs
+      where deduplication_key is not null and finished_at is null group by tenant, type, deduplication_key having count(*) > 1`,
+  },
+  {
+    name: 'a job is found by its metadata and its end, and nothing else is found',
+    sql: `select j.id || ' is ' || j.status || ' with ' || j.metadata::text || ' and has words ' || coalesce(string_agg(w.word, ', '), 'none') as what
+      from jobs j left join search_words w on w.job_id = j.id and w.tenant = j.tenant group by j.id
+      having coalesce(array_agg(w.word order by w.word) filter (where w.word is not null), '{}') <> array_remove(array[
+        'metadata:key=' || (j.metadata->>'key'), case when j.status in ('failed', 'cancelled') then 'status:' || j.status end], null)
+      union all
+      select w.job_id || ' is gone and has the word ' || w.word from search_words w
+      where not exists (select from jobs j where j.id = w.job_id and j.tenant = w.tenant)`,
+  },
+  {
     name: 'what belongs to a job belongs to its tenant',
     sql: `select j.id || ' of ' || j.tenant || ' has something of ' || other.tenant as what
       from jobs j join (

@@ -15,6 +15,8 @@ export interface Job {
   readonly attemptsMade: number
   readonly crashes: number
   readonly cancelAsked: boolean
+  /** What it shares with jobs that are one with it while it has not ended. */
+  readonly deduplication?: string | undefined
   /** How its attempts ended that did not simply complete. */
   readonly outcomes: readonly Outcome[]
   /** Transactions of handlers that were committed for it. */
@@ -65,7 +67,10 @@ export interface Submission {
   readonly dueIn?: number | undefined
   /** Minutes from now. */
   readonly expiresIn?: number | undefined
+  /** Never together with {@link deduplication}. */
   readonly key?: { readonly name: string; readonly hash: string } | undefined
+  /** Unfinished jobs that share it are one. */
+  readonly deduplication?: string | undefined
 }
 
 /** How a handler ended. */
@@ -99,9 +104,14 @@ const ended = (job: Job, { now }: Around, status: JobStatus, reason?: string): J
 const unlessLocked = (job: Job, around: Around, changed: State): readonly State[] =>
   around.crowded ? [changed, { job, around }] : [changed]
 
-/** Intake of a batch: the first request with a key wins, the others are answered by it. */
+/**
+ * Intake of a batch: the first request with a key wins, the others are answered by it. One that shares a deduplication is answered by
+ * a job that has not ended, or made if there is none: of each job that shares it the answer tells whether it `holds` or is `free`.
+ */
 export function submits(batch: readonly Submission[]): Rule {
   return (job, around, id) => {
+    const shared = batch.some(({ deduplication }) => deduplication !== undefined)
+    if (shared) return [...deduplicates(batch, job, around, id)]
     const keys = new Map(around.keys)
     const answers = batch.map((submission) => answerTo(submission, keys))
     const after = { ...around, keys }
@@ -110,6 +120,19 @@ export function submits(batch: readonly Submission[]): Rule {
     const answer = answers[index]
     return { job: answer === 'accepted' ? accepted(batch[index] as Submission, around) : job, around: after, answer }
   }
+}
+
+/** @param batch all of which share deduplications. */
+function deduplicates(batch: readonly Submission[], job: Job | undefined, around: Around, id: string): State[] {
+  if (id === nobody) return [{ job, around }]
+  const submission = batch.find((one) => one.id === id)
+  if (submission)
+    return [
+      { job: accepted(submission, around), around, answer: 'accepted' },
+      { job, around, answer: 'deduplicated' },
+    ]
+  if (!job) return [undefined, 'free'].map((answer) => ({ job, around, answer }))
+  return [undefined, hasEnded(job) ? 'free' : 'holds'].map((answer) => ({ job, around, answer }))
 }
 
 function answerTo({ id, tenant, key }: Submission, keys: Map<string, { id: string; hash: string }>): string {
@@ -122,7 +145,10 @@ function answerTo({ id, tenant, key }: Submission, keys: Map<string, { id: strin
   return first.hash === key.hash ? `replayed ${first.id}` : 'key-reused'
 }
 
-function accepted({ tenant, priority, maxAttempts, internal, dueIn, expiresIn }: Submission, around: Around): Job {
+function accepted(
+  { tenant, priority, maxAttempts, internal, dueIn, expiresIn, deduplication }: Submission,
+  around: Around,
+): Job {
   const { now } = around
   const job: Job = {
     tenant,
@@ -134,6 +160,7 @@ function accepted({ tenant, priority, maxAttempts, internal, dueIn, expiresIn }:
     attemptsMade: 0,
     crashes: 0,
     cancelAsked: false,
+    deduplication,
     outcomes: [],
     effects: 0,
     expiresAt: expiresIn === undefined ? undefined : now + expiresIn,
@@ -241,13 +268,14 @@ export function cancels(tenant: string, wanted: string): Rule {
   }
 }
 
-/** A redrive changes nothing of the job that it repeats; the new one is a submission. */
+/** A redrive changes nothing of the job that it repeats; the new one is a submission, and may be refused for what it shares. */
 export function redrives(tenant: string, wanted: string): Rule {
   return (job, around, id) => {
     if (id !== wanted) return { job, around }
     if (job?.tenant !== tenant) return { job, around, answer: 'not-found' }
     const allowed = job.status === 'failed' || job.status === 'cancelled'
-    return { job, around, answer: allowed ? 'accepted' : 'conflict' }
+    const answers = !allowed ? ['conflict'] : job.deduplication === undefined ? ['accepted'] : ['accepted', 'conflict']
+    return answers.map((answer) => ({ job, around, answer }))
   }
 }
 

@@ -1,4 +1,5 @@
 import { Problem } from '@jobyard/api/problem'
+import { insertOnce } from '@jobyard/db/insert-once'
 import { insertJobs, type IntakeResult } from '@jobyard/db/intake'
 import { newId } from '@jobyard/db/ids'
 import { deleteSpentArrivals, deleteSpentClaims, findArrivals } from '@jobyard/db/live'
@@ -11,7 +12,7 @@ import { findProbeTargets, sweepLost } from '@jobyard/db/sweep'
 import { reapWorker } from '@jobyard/db/worker-rows'
 import * as model from './model.ts'
 import { batched } from './stage.ts'
-import type { Operation, Sent, World } from './world.ts'
+import { inOrder, type Operation, type Sent, type World } from './world.ts'
 
 const { queue } = batched
 const minuteMs = 60_000
@@ -19,13 +20,25 @@ const minuteMs = 60_000
 const msOf = (minutes: number) => (minutes - 0.5) * minuteMs
 
 /** What a client asks for, but for its id. */
-export interface Request extends Omit<model.Submission, 'id'> {
+export interface Request extends Omit<model.Submission, 'id' | 'deduplication'> {
+  /** Deduplication key. */
+  readonly shares?: string | undefined
   /** Whether it shares a ticket with others. */
   readonly batched: boolean
 }
 
-/** Accepts requests in one statement, then sends their tickets. */
-export function submit({ stage }: World, requests: readonly Request[]): Operation {
+/** Accepts requests, those with a deduplication key in a transaction and the others in one statement before; then sends their tickets. */
+export function submit(world: World, requests: readonly Request[]): Operation {
+  const shared = requests.filter(({ shares }) => shares !== undefined)
+  const plain = requests.filter(({ shares }) => shares === undefined)
+  const parts = [
+    ...(plain.length > 0 ? [submitPlain(world, plain)] : []),
+    ...(shared.length > 0 ? [submitShared(world, shared)] : []),
+  ]
+  return inOrder(parts)
+}
+
+function submitPlain({ stage }: World, requests: readonly Request[]): Operation {
   const submissions = requests.map((request) => ({ id: newId(), ...request }))
   return {
     label: `submission ${submissions.map(({ id }) => id).join(', ')}`,
@@ -48,6 +61,56 @@ export function submit({ stage }: World, requests: readonly Request[]): Operatio
   }
 }
 
+function submitShared(world: World, requests: readonly Request[]): Operation {
+  const { stage, deduplications } = world
+  const submissions = requests.map((request) => ({
+    id: newId(),
+    ...request,
+    key: undefined,
+    deduplication: deduplicationOf(request),
+  }))
+  for (const { id, deduplication } of submissions) deduplications.set(id, deduplication)
+  return {
+    label: `submission of ${submissions.map(({ id, deduplication }) => `${id} (${deduplication})`).join(', ')}`,
+    send: async () => {
+      const batch = submissions.map(newJob)
+      const results = await insertOnce(stage.db, batch)
+      const ready = batch.filter((_, n) => results[n]?.kind === 'accepted' && statusOf(results[n]) === 'queued')
+      const answers = new Map(submissions.map(({ id }, n) => [id, (results[n] as IntakeResult).kind]))
+      const holders = new Map(
+        submissions.flatMap(({ deduplication }, n) => {
+          const result = results[n] as IntakeResult
+          return 'id' in result ? [[deduplication, result.id] as const] : []
+        }),
+      )
+      return {
+        acts: [
+          {
+            rule: model.submits(submissions),
+            answered: (id) => answers.get(id) ?? whetherItHolds(holders, id, deduplications.get(id)),
+          },
+        ],
+        deliver: () => stage.tickets.send(ready.map((job) => ({ ...job, crashes: 0, alone: false }))),
+      }
+    },
+  }
+}
+
+/** What is known about a job when others with a deduplication were answered by these jobs. */
+function whetherItHolds(holders: ReadonlyMap<string, string>, id: string, deduplication: string | undefined) {
+  const holder = deduplication === undefined ? undefined : holders.get(deduplication)
+  if (holder === undefined) return undefined
+  return holder === id ? 'holds' : 'free'
+}
+
+function deduplicationOf({ tenant, batched: isBatched, shares }: Omit<Request, 'key'>): string {
+  return `${tenant} ${typeOf(isBatched)} ${shares}`
+}
+
+function typeOf(isBatched: boolean): string {
+  return isBatched ? batched.type : 'sequence.single'
+}
+
 function newJob({
   id,
   tenant,
@@ -62,7 +125,8 @@ function newJob({
   return {
     id,
     tenant,
-    type: rest.batched ? batched.type : 'sequence.single',
+    type: typeOf(rest.batched),
+    deduplicationKey: rest.shares,
     queue,
     input: '{}',
     priority,
@@ -111,7 +175,7 @@ export function promote({ stage }: World, tenant: string, id: string): Operation
 }
 
 /** A client sends a failed or cancelled job again. */
-export function redrive({ stage, jobs }: World, tenant: string, id: string): Operation {
+export function redrive({ stage, jobs, deduplications }: World, tenant: string, id: string): Operation {
   return {
     label: `redrive of ${id}`,
     send: async () => {
@@ -123,11 +187,15 @@ export function redrive({ stage, jobs }: World, tenant: string, id: string): Ope
         answered: (about: string) => (about === id ? (refused ?? 'accepted') : undefined),
       }
       if (typeof answer === 'string' || !original) return { acts: [read] }
-      const answered = (about: string) => (about === answer.id || about === model.nobody ? 'accepted' : undefined)
-      const { priority, maxAttempts, internal } = original
-      return {
-        acts: [read, { rule: model.submits([{ id: answer.id, tenant, priority, maxAttempts, internal }]), answered }],
+      const { priority, maxAttempts, internal, deduplication } = original
+      const submission = { id: answer.id, tenant, priority, maxAttempts, internal, deduplication }
+      if (deduplication !== undefined) deduplications.set(answer.id, deduplication)
+      const holders = new Map(deduplication === undefined ? [] : [[deduplication, answer.id]])
+      const answered = (about: string) => {
+        if (about === answer.id || (about === model.nobody && deduplication === undefined)) return 'accepted'
+        return whetherItHolds(holders, about, deduplications.get(about))
       }
+      return { acts: [read, { rule: model.submits([submission]), answered }] }
     },
   }
 }

@@ -92,6 +92,8 @@ export function inOrder(operations: readonly Operation[]): Operation {
 export class World {
   readonly stage: Stage
   readonly jobs = new Map<string, Job>()
+  /** What jobs share, by their ids, whether they were made or not. */
+  readonly deduplications = new Map<string, string>()
   around: Around = { now: 0, paused: false, workers: new Map(), keys: new Map(), crowded: false }
   readonly processes: WorkerProcess[] = []
   /** Every run there was, also those that are over. */
@@ -121,14 +123,15 @@ export class World {
     if (!this.#hold || this.#underWay.length >= this.#hold.room) await this.becomeQuiet()
   }
 
-  /** Locks rows until `room` calls have gathered in front of them. */
-  async hold(table: 'jobs' | 'workers', room: number): Promise<void> {
+  /** Locks rows, or the whole table of deduplications, until `room` calls have gathered in front of them. */
+  async hold(table: 'jobs' | 'workers' | 'deduplications', room: number): Promise<void> {
     await this.becomeQuiet()
     const { transactions } = this.stage.db
     const locked = Promise.withResolvers<void>()
     const unlock = Promise.withResolvers<void>()
     const over = transactions.run(async (sql) => {
-      await sql`select id from ${sql(table)} order by id for update`
+      if (table === 'deduplications') await sql`lock table deduplications in share mode`
+      else await sql`select id from ${sql(table)} order by id for update`
       locked.resolve()
       await unlock.promise
     })
