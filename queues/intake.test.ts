@@ -102,3 +102,18 @@ it('A connection that breaks stops nobody for long', async () => {
     .toBe('accepted')
   expect(circuit.isOpen).toBe(false)
 })
+
+it('A job with a deduplication key that others decide about is given up at the deadline; jobs without one go on', async () => {
+  const job = newJob({ deduplicationKey: 'k' })
+  const { error, afterMs } = await record.db.transactions.run(async (sql) => {
+    await sql`lock table deduplications in exclusive mode`
+    const waits = refusal(intake.accept(job))
+    expect(await intake.accept(newJob())).toMatchObject({ kind: 'accepted' })
+    return waits
+  })
+  expect(error).toBeInstanceOf(DeadlineError)
+  expect(afterMs).toBeGreaterThan(deadlineMs - 50)
+  expect(circuit.isOpen).toBe(false)
+  expect(await intake.accept(newJob({ deduplicationKey: 'k' }))).toMatchObject({ kind: 'accepted' })
+  await expect(record.job(job.id)).rejects.toThrow('no job')
+})

@@ -99,7 +99,7 @@ function refuseOr(onList: () => Promise<void>): BeforeHook {
 const refusals: Readonly<Record<string, string>> = {
   '/api/queues/:queueName/add': 'Submit jobs through POST /v1/jobs, which checks their input.',
   '/api/queues/:queueName/retry/:queueStatus':
-    'Redrive failed jobs one by one: a second press would make each of them again.',
+    'Redrive many jobs through POST /v1/jobs/redrive, which makes none of them twice, or one by one.',
   '/api/queues/:queueName/promote': 'Promote jobs one by one.',
   '/api/queues/:queueName/empty': 'A queue is not emptied at once. Cancel its jobs one by one.',
   '/api/queues/:queueName/obliterate': 'A queue is part of the record and is not deleted.',
