@@ -321,13 +321,19 @@ it('A batch without a body is refused', async () => {
     url: '/v1/jobs/batch',
     headers: { authorization: `Bearer ${adminKey}` },
   })
-  expect(answer.statusCode).toBe(422)
+  expect(answer.statusCode).toBe(400)
 })
 
 it('OpenAPI describes a batch as an array and as lines', async () => {
   const { app } = await openApi()
-  const { requestBody, responses } = (await app.inject('/openapi.json')).json().paths['/v1/jobs/batch'].post
-  const item = { type: 'object', required: ['type', 'input'], properties: { idempotencyKey: { type: 'string' } } }
+  const { paths, components } = (await app.inject('/openapi.json')).json()
+  const { requestBody, responses } = paths['/v1/jobs/batch'].post
+  const item = { $ref: '#/components/schemas/BatchItem' }
+  expect(components.schemas.BatchItem).toMatchObject({
+    type: 'object',
+    required: ['type', 'input'],
+    properties: { idempotencyKey: { type: 'string' } },
+  })
   expect(requestBody.content).toMatchObject({
     'application/json': { schema: { properties: { jobs: { type: 'array', maxItems: 1_000, items: item } } } },
     'application/x-ndjson': { schema: item },

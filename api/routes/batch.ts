@@ -6,8 +6,10 @@ import { z } from 'zod'
 import type { BatchItems } from '../batch-items.ts'
 import type { BatchStreams } from '../batch-streams.ts'
 import type { BodyDeadline } from '../plugins/body-deadline.ts'
+import { emptyBody } from '../parse-json.ts'
 import { refuseEncoding } from '../plugins/bodies.ts'
 import { fieldErrors, invalid } from '../plugins/errors.ts'
+import { Problem } from '../problem.ts'
 import { batchItemSchema, problemSchema } from '../schemas.ts'
 
 export interface BatchRoutesOptions {
@@ -86,6 +88,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchRoutesOptions> = async (app
 
 /** Checks again what was checked unless there was no body at all. */
 function jobsOf(body: unknown): unknown[] {
+  if (body === undefined) throw new Problem('invalid-json', emptyBody)
   const parsed = arraySchema.safeParse(body)
   if (parsed.success) return parsed.data.jobs
   throw invalid(fieldErrors(parsed.error))
