@@ -28,30 +28,24 @@ const outOfRange = [
 ] as const
 
 const urls = [
-  ...[
-    'http://example.com/',
-    'file:///etc/passwd',
-    'https://u:p@example.com/',
-    'https://example.com:22/',
-    'https://localhost./',
-  ],
-  ...[
-    'https://127.1/',
-    'https://2130706433/',
-    'https://0x7f.1/',
-    'https://10.0.0.1/',
-    'https://169.254.169.254/',
-    'https://100.64.0.1/',
-  ],
-  ...[
-    'https://[::1]/',
-    'https://[::ffff:127.0.0.1]/',
-    'https://[fc00::1]/',
-    'https://[64:ff9b::7f00:1]/',
-    'https://0.0.0.0/',
-    'javascript:1',
-    '',
-  ],
+  'http://example.com/',
+  'file:///etc/passwd',
+  'https://u:p@example.com/',
+  'https://example.com:22/',
+  'https://localhost./',
+  'https://127.1/',
+  'https://2130706433/',
+  'https://0x7f.1/',
+  'https://10.0.0.1/',
+  'https://169.254.169.254/',
+  'https://100.64.0.1/',
+  'https://[::1]/',
+  'https://[::ffff:127.0.0.1]/',
+  'https://[fc00::1]/',
+  'https://[64:ff9b::7f00:1]/',
+  'https://0.0.0.0/',
+  'javascript:1',
+  '',
 ]
 const crons = [
   '',
@@ -88,7 +82,7 @@ describeOnBothCarriers('Values that are none', (kind) => {
       await edge.send(post('/v1/endpoints', JSON.stringify({ url }))),
       422,
       'url-not-allowed',
-      /https|address|port|URL|OUTBOUND_ALLOW/,
+      /may not be called: \S.{10}/,
     )
     expect(await edge.left()).toEqual(before)
   })
