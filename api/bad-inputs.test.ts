@@ -92,6 +92,10 @@ const tooLarge: Case[] = [
   ],
 ]
 
+const noBody: Case[] = ['POST /v1/jobs', 'POST /v1/jobs/batch', 'PUT /v1/schedules/x', 'POST /v1/endpoints'].map(
+  (call) => [`no body at ${call}`, [request(call)], 400, 'invalid-json', /body is empty/],
+)
+
 const encodings: Case[] = ['gzip', 'br', 'deflate', 'gzip, identity', 'x'].map((encoding) => [
   `a body with Content-Encoding ${encoding}`,
   [post('/v1/jobs', hello, json, [`content-encoding: ${encoding}`])],
@@ -107,7 +111,7 @@ describeOnBothCarriers('Bad input', (kind) => {
   })
   afterAll(() => edge.stop())
 
-  it.each([...notJson, ...mediaTypes, ...wrongShape, ...tooLarge, ...encodings])(
+  it.each([...notJson, ...mediaTypes, ...wrongShape, ...tooLarge, ...noBody, ...encodings])(
     'refuses %s, and leaves nothing behind',
     async (_what, pieces, status, problem, sentence) => {
       const before = await edge.left()

@@ -14,7 +14,10 @@ import { rememberMethods, unroutable } from './methods.ts'
 export function registerErrors(app: FastifyInstance): void {
   const logProblem = problemLog(app.log)
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const problem = problemOf(error, { reading: request.method === 'GET' })
+    const hasNoBody = error.validationContext === 'body' && request.body === undefined
+    const problem = hasNoBody
+      ? new Problem('invalid-json', emptyBody)
+      : problemOf(error, { reading: request.method === 'GET' })
     logProblem(problem, error)
     return sendProblem(reply, problem)
   })
@@ -64,9 +67,6 @@ function validationProblem(error: {
   validation: { instancePath: string; message?: string }[]
   validationContext?: string
 }) {
-  const [first] = error.validation
-  if (error.validationContext === 'body' && first?.instancePath === '' && first.message?.endsWith(absent))
-    return new Problem('invalid-json', emptyBody)
   const errors = error.validation.map(({ instancePath, message }) => ({
     path: instancePath.split('/').filter(Boolean).join('.'),
     message: readable(message ?? 'is invalid'),
@@ -82,11 +82,8 @@ export function fieldErrors({ issues }: z.ZodError, ...prefix: string[]): FieldE
   }))
 }
 
-/** How zod ends what it says of a value that is not there. */
-const absent = 'received undefined'
-
 function readable(message: string): string {
-  return message.endsWith(absent) ? 'is missing' : message
+  return message.endsWith('received undefined') ? 'is missing' : message
 }
 
 /** The 422 of a request that does not fit its schema. */

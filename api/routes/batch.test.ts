@@ -321,7 +321,7 @@ it('A batch without a body is refused', async () => {
     url: '/v1/jobs/batch',
     headers: { authorization: `Bearer ${adminKey}` },
   })
-  expect(answer.statusCode).toBe(422)
+  expect(answer.statusCode).toBe(400)
 })
 
 it('OpenAPI describes a batch as an array and as lines', async () => {

@@ -9,9 +9,11 @@ import type { Callers } from '../callers/callers.ts'
 import { keyIsOver } from '../callers/refusals.ts'
 import type { RateLimits } from '../limits/rate-limits.ts'
 import type { BodyDeadline } from '../plugins/body-deadline.ts'
+import { emptyBody } from '../parse-json.ts'
 import { refuseEncoding } from '../plugins/bodies.ts'
 import { fieldErrors, invalid } from '../plugins/errors.ts'
 import { charge } from '../plugins/rate-limits.ts'
+import { Problem } from '../problem.ts'
 import { batchItemSchema, problemSchema } from '../schemas.ts'
 
 export interface BatchRoutesOptions {
@@ -107,6 +109,7 @@ function isStream({ headers }: FastifyRequest): boolean {
 
 /** Checks again what was checked unless there was no body at all. */
 function jobsOf(body: unknown): unknown[] {
+  if (body === undefined) throw new Problem('invalid-json', emptyBody)
   const parsed = arraySchema.safeParse(body)
   if (parsed.success) return parsed.data.jobs
   throw invalid(fieldErrors(parsed.error))
