@@ -164,7 +164,7 @@ describe('A lease', () => {
     }
     expect(questions.length).toBe(before)
     expect(other.msUntil(1)).toBeCloseTo(hour / 10 - 1_000, -1)
-    expect(other.left).toBe(0)
+    expect(other.left()).toBe(0)
   })
 
   it('is asked for fifty times a second at most while there is hardly anything', async () => {

@@ -62,9 +62,8 @@ export class LeasedBucket {
   }
 
   /** @returns whether so many tokens may be taken now; undefined when only the store can say, see {@link prepare}. */
-  admits(tokens: number): boolean | undefined {
+  admits(tokens: number, now = this.#now()): boolean | undefined {
     const { limit, store } = this.#options
-    const now = this.#now()
     if (tokensAt(limit, this.#fullAt, now) < tokens) return false
     if (!store?.answers) return true
     this.#endLease(now)
@@ -84,9 +83,8 @@ export class LeasedBucket {
   }
 
   /** Takes tokens; what the lease lacks is paid from the next one. */
-  take(tokens: number): void {
+  take(tokens: number, now = this.#now()): void {
     const { limit, store } = this.#options
-    const now = this.#now()
     this.#fullAt = fullAfterTaking(limit, this.#fullAt, now, tokens)
     if (!store?.answers) return
     this.#leased -= tokens
@@ -95,16 +93,14 @@ export class LeasedBucket {
     if (isShort && !this.#asking && now >= this.#restsUntil && this.#atMost(now) >= 1) this.#ask()
   }
 
-  /** Tokens that are left, as far as this process knows. */
-  get left(): number {
-    const now = this.#now()
+  /** @returns tokens that are left, as far as this process knows. */
+  left(now = this.#now()): number {
     return Math.max(0, Math.min(tokensAt(this.#options.limit, this.#fullAt, now), this.#atMost(now)))
   }
 
-  /** @returns time until so many tokens can be taken at the earliest, in milliseconds; all that there ever are when absent. */
-  msUntil(tokens = this.#options.limit.burst): number {
+  /** @returns time until so many tokens can be taken at the earliest, in milliseconds. */
+  msUntil(tokens: number, now = this.#now()): number {
     const { limit } = this.#options
-    const now = this.#now()
     const lacking = tokens - Math.max(0, this.#leased)
     return Math.max(msUntil(limit, this.#fullAt, now, tokens), msUntil(limit, this.#sharedFullAt, now, lacking))
   }
@@ -144,10 +140,11 @@ export class LeasedBucket {
     const waited = new Promise<void>((resolve) => (release = resolve))
     const asking: Asking = { isLate: false, waited }
     this.#asking = asking
-    const late = setTimeout(() => {
+    const giveUp = () => {
       asking.isLate = true
       release()
-    }, patienceMs)
+    }
+    const late = setTimeout(() => setImmediate(giveUp), patienceMs) // an answer that has come while this process was busy counts
     void this.#lease().then(() => {
       clearTimeout(late)
       this.#asking = undefined

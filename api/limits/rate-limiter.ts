@@ -5,13 +5,21 @@ import type { WatchedStore } from './watched-store.ts'
 /** Time between two looks for buckets that are full again, in milliseconds. */
 const forgetEveryMs = 1_000
 
+/** What one tenant or key has of a limit. */
+export interface Held {
+  /** `tenant` or `key`. */
+  readonly name: string
+  readonly limit: Limit
+  readonly bucket: LeasedBucket
+}
+
 /** One limit, with a bucket for each of those that it holds for; buckets that are full again are forgotten. */
 export class RateLimiter {
   /** What it counts by: `tenant` or `key`. */
   readonly name: string
   readonly limit: Limit
   readonly #store: WatchedStore | undefined
-  readonly #buckets = new Map<string, LeasedBucket>()
+  readonly #buckets = new Map<string, Held>()
   readonly #forgetting: NodeJS.Timeout
 
   constructor(name: string, limit: Limit, store?: WatchedStore) {
@@ -26,12 +34,14 @@ export class RateLimiter {
     return this.#buckets.size
   }
 
-  bucketOf(id: string): LeasedBucket {
+  /** @returns what a tenant or key has. */
+  of(id: string): Held {
     const known = this.#buckets.get(id)
     if (known) return known
-    const bucket = new LeasedBucket({ name: `${this.name}:${id}`, limit: this.limit, store: this.#store })
-    this.#buckets.set(id, bucket)
-    return bucket
+    const { name, limit } = this
+    const held = { name, limit, bucket: new LeasedBucket({ name: `${name}:${id}`, limit, store: this.#store }) }
+    this.#buckets.set(id, held)
+    return held
   }
 
   close(): void {
@@ -39,6 +49,6 @@ export class RateLimiter {
   }
 
   #forget(): void {
-    for (const [id, bucket] of this.#buckets) if (bucket.isFull) this.#buckets.delete(id)
+    for (const [id, { bucket }] of this.#buckets) if (bucket.isFull) this.#buckets.delete(id)
   }
 }

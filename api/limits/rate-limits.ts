@@ -2,8 +2,7 @@ import type { TokenStore } from '@jobyard/queues/limits/token-store'
 import type { Limit } from '@jobyard/queues/limits/limit'
 import type { Logger } from 'pino'
 import { Problem } from '../problem.ts'
-import type { LeasedBucket } from './leased-bucket.ts'
-import { RateLimiter } from './rate-limiter.ts'
+import { RateLimiter, type Held } from './rate-limiter.ts'
 import { WatchedStore } from './watched-store.ts'
 
 /** The limits that are switched on. */
@@ -50,6 +49,11 @@ export class RateLimits {
     this.#policy = this.#limiters.map(policyOf).join(', ')
   }
 
+  /** @returns whether so many tokens could be taken without asking anybody. Otherwise {@link charge} takes them, or says why not. */
+  tryCharging(payer: Payer, tokens: number): boolean {
+    return tryTaking(this.#heldBy(payer), tokens)
+  }
+
   /**
    * Takes tokens.
    *
@@ -57,7 +61,7 @@ export class RateLimits {
    * @throws Problem `rate-limited`, after a few milliseconds at most.
    */
   async charge(payer: Payer, tokens: number, paid = 0): Promise<void> {
-    const held = this.#bucketsOf(payer)
+    const held = this.#heldBy(payer)
     for (let round = 0; !tryTaking(held, tokens); round++) {
       const refusing = held.find(({ bucket }) => bucket.admits(tokens) === false)
       if (refusing) throw overLimit(refusing, tokens + paid)
@@ -86,7 +90,7 @@ export class RateLimits {
     return {
       take: () => {
         if (isWaiting) return false
-        const held = this.#bucketsOf(payer)
+        const held = this.#heldBy(payer)
         if (tryTaking(held, 1)) return true
         isWaiting = true
         waitFor(held)
@@ -95,12 +99,20 @@ export class RateLimits {
     }
   }
 
-  /** @returns the headers that tell a payer how it stands (draft-ietf-httpapi-ratelimit-headers). */
-  headersFor(payer: Payer): { readonly 'ratelimit-policy': string; readonly ratelimit: string } {
-    const standing = this.#bucketsOf(payer).map(
-      ({ name, bucket }) => `"${name}";r=${bucket.left};t=${wholeSeconds(bucket.msUntil())}`,
-    )
-    return { 'ratelimit-policy': this.#policy, ratelimit: standing.join(', ') }
+  /** `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers). */
+  get policy(): string {
+    return this.#policy
+  }
+
+  /** @returns `RateLimit`: how a payer stands. */
+  standingOf(payer: Payer): string {
+    const now = performance.now()
+    let standing = ''
+    for (const { name, limit, bucket } of this.#heldBy(payer)) {
+      const fullInS = wholeSeconds(bucket.msUntil(limit.burst, now))
+      standing += `${standing && ', '}"${name}";r=${bucket.left(now)};t=${fullInS}`
+    }
+    return standing
   }
 
   close(): void {
@@ -108,25 +120,16 @@ export class RateLimits {
     this.#store?.close()
   }
 
-  #bucketsOf({ tenant, keyId }: Payer): Held[] {
-    return this.#limiters.map((limiter) => {
-      const { name, limit } = limiter
-      return { name, limit, bucket: limiter.bucketOf(name === 'tenant' ? tenant : keyId) }
-    })
+  #heldBy({ tenant, keyId }: Payer): Held[] {
+    return this.#limiters.map((limiter) => limiter.of(limiter.name === 'tenant' ? tenant : keyId))
   }
-}
-
-/** A bucket, and which limit it is of. */
-interface Held {
-  readonly name: string
-  readonly limit: Limit
-  readonly bucket: LeasedBucket
 }
 
 /** @returns whether all of them surely had so many. */
 function tryTaking(held: readonly Held[], tokens: number): boolean {
-  const had = held.every(({ bucket }) => bucket.admits(tokens) === true)
-  if (had) take(held, tokens)
+  const now = performance.now()
+  const had = held.every(({ bucket }) => bucket.admits(tokens, now) === true)
+  if (had) for (const { bucket } of held) bucket.take(tokens, now)
   return had
 }
 

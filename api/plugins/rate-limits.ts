@@ -16,7 +16,10 @@ export function registerRateLimits(app: FastifyInstance, limits: RateLimits): vo
   app.addHook('onRequest', (request, reply, done) => {
     const { role, authentication, chargesItself } = request.routeOptions.config
     if (request.is404 || role === 'public' || authentication === 'basic' || chargesItself?.(request)) return done()
-    charge(limits, request, reply, 1).then(() => done(), done)
+    if (limits.tryCharging(request, 1)) {
+      tellStanding(limits, request, reply)
+      done()
+    } else charge(limits, request, reply, 1).then(() => done(), done)
   })
   app.addHook('onClose', async () => limits.close())
 }
@@ -37,6 +40,11 @@ export async function charge(
   try {
     await limits.charge(request, tokens, paid)
   } finally {
-    reply.headers(limits.headersFor(request))
+    tellStanding(limits, request, reply)
   }
+}
+
+function tellStanding(limits: RateLimits, request: FastifyRequest, reply: FastifyReply): void {
+  reply.header('ratelimit-policy', limits.policy)
+  reply.header('ratelimit', limits.standingOf(request))
 }
