@@ -1,6 +1,6 @@
 import type { JobFilter } from '@jobyard/db/search'
 import { jobStatuses } from '@jobyard/db/statuses'
-import { instant } from '@jobyard/queues/job-terms'
+import { instant, storableText } from '@jobyard/queues/job-terms'
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 
@@ -10,15 +10,15 @@ const isFew = (fields: object) => Object.keys(fields).length <= mostFields
 
 /** What jobs are narrowed to, in listings and in redrives. */
 const filterFields = {
-  type: z.string().max(255).optional(),
-  queue: z.string().max(255).optional(),
-  tag: z.string().max(64).optional(),
+  type: storableText().max(255).optional(),
+  queue: storableText().max(255).optional(),
+  tag: storableText().max(64).optional(),
   createdAfter: instant.optional(),
   createdBefore: instant.optional(),
 }
 
 const metadataFilter = z
-  .record(z.string().max(200), z.string().max(200))
+  .record(storableText().max(200), storableText().max(200))
   .refine(isFew, tooManyFields)
   .optional()
   .meta({
@@ -47,7 +47,7 @@ export const redriveFilter = z.strictObject({
   ...filterFields,
   status: z.enum(['failed', 'cancelled']).default('failed'),
   metadata: z
-    .record(z.string().max(200), z.union([z.string().max(200), z.number(), z.boolean()]))
+    .record(storableText().max(200), z.union([storableText().max(200), z.number(), z.boolean()]))
     .refine(isFew, tooManyFields)
     .optional(),
   reason: z.string().max(255).optional().describe("Of the job's error"),

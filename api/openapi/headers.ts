@@ -10,6 +10,14 @@ const replayed: Headers = {
   },
 }
 
+const deduplicated: Headers = {
+  'Jobyard-Deduplicated': {
+    description: '`true`: an unfinished job had the `deduplicationKey`, and this is it; nothing was made now',
+    schema: { const: 'true' },
+  },
+}
+const etag: Headers = { ETag: { description: 'For `If-None-Match` of a later read', schema: { type: 'string' } } }
+
 /** Headers of requests that several calls have. */
 export const sharedParameters: Record<string, Parameter> = {
   IdempotencyKey: {
@@ -27,14 +35,26 @@ export const sharedParameters: Record<string, Parameter> = {
       '`wait=20`: answer when the job has ended, or after so many seconds as it is then; 60 at most (RFC 7240)',
     schema: { type: 'string' },
   },
+  IfNoneMatch: {
+    in: 'header',
+    name: 'If-None-Match',
+    description: '`ETag` of an earlier answer: 304 when it still holds',
+    schema: { type: 'string' },
+  },
 }
 
-const parameters: Record<string, (keyof typeof sharedParameters)[]> = { submitJob: ['IdempotencyKey', 'Prefer'] }
+const parameters: Record<string, (keyof typeof sharedParameters)[]> = {
+  submitJob: ['IdempotencyKey', 'Prefer'],
+  redriveJob: ['IdempotencyKey'],
+  getJob: ['IfNoneMatch'],
+}
 
 const headers: Record<string, Headers> = {
-  'submitJob 200': { ...location, ...replayed },
-  'submitJob 202': { ...location, ...replayed },
-  'redriveJob 202': location,
+  'submitJob 200': { ...location, ...replayed, ...deduplicated },
+  'submitJob 202': { ...location, ...replayed, ...deduplicated },
+  'redriveJob 202': { ...location, ...replayed },
+  'getJob 200': etag,
+  'getJob 304': etag,
   'createEndpoint 201': location,
   'testEndpoint 202': location,
   'redeliver 202': location,
