@@ -1,3 +1,5 @@
+import { promisify } from 'node:util'
+import { newId } from '@jobyard/db/ids'
 import { describe, expect, it } from 'vitest'
 import { callWith, makeKey } from '../testing/keys.ts'
 import { listen } from '../testing/listening-api.ts'
@@ -28,10 +30,10 @@ describe('The audit log', () => {
     const entries = await settled(4)
     const common = { id: expect.any(String), address: '127.0.0.1', askedAt: expect.any(String) }
     expect(entries).toEqual([
-      { ...common, actor: 'admin', action: 'revokeApiKey', target: id, outcome: 204 },
+      { ...common, actor: 'admin', action: 'revokeApiKey', target: `${id} operator of default: test`, outcome: 204 },
       { ...common, actor: id, action: 'pauseSchedule', target: 'nobody', outcome: 404 },
       { ...common, actor: id, action: 'putSchedule', target: 'nightly', outcome: 201 },
-      { ...common, actor: 'admin', action: 'createApiKey', target: '', outcome: 201 },
+      { ...common, actor: 'admin', action: 'createApiKey', target: `${id} operator of default: test`, outcome: 201 },
     ])
     expect(JSON.stringify(entries)).not.toMatch(/secret-input|jy_/)
   })
@@ -48,6 +50,66 @@ describe('The audit log', () => {
     expect((await as(key)('PUT', '/v1/schedules/nightly', schedule)).status).toBe(403)
     expect((await asAdmin('PUT', '/v1/schedules/nightly', { ...schedule, cron: 5 })).status).toBe(422)
     expect((await sql`select action from audit_log`).map(({ action }) => action)).toEqual(['createApiKey'])
+  })
+
+  it('has what was made, and how much was made again', async () => {
+    const { asAdmin, settled } = await openLog()
+    const { body } = await asAdmin('POST', '/v1/endpoints', { url: 'https://example.com/' })
+    await asAdmin('POST', '/v1/jobs/redrive', { filter: { type: 'echo' } })
+    await asAdmin('POST', '/v1/deliveries/redeliver', { since: '2026-01-01T00:00:00Z' })
+    expect((await settled(3)).map(({ action, target }: Record<string, string>) => [action, target])).toEqual([
+      ['redeliverMany', '0 deliveries'],
+      ['redriveJobs', '0 jobs'],
+      ['createEndpoint', body.id],
+    ])
+  })
+
+  it('lets nobody pass as a dry run on a route that has none', async () => {
+    const { app, port, sql } = await openLog()
+    const shown = { bearer: `Bearer ${adminKey}`, basic: `Basic ${Buffer.from(`me:${adminKey}`).toString('base64')}` }
+    const changing = app.declaredRoutes.filter(
+      ({ method, config: { role } }) =>
+        !['GET', 'HEAD', 'OPTIONS'].includes(method) && (role === 'operator' || role === 'admin'),
+    )
+    expect(changing.length).toBeGreaterThan(30)
+    const passed: string[] = []
+    for (const { method, url, config } of changing) {
+      await sql`truncate audit_log`
+      const path = url.replaceAll(/:\w+/g, newId()).replace('*', 'x')
+      const authorization = shown[config.authentication ?? 'bearer']
+      const { status } = await callWith(port, undefined, method, path, { dryRun: true }, { authorization })
+      const wasRefusedBefore = status === 422 || status === 415
+      if (!wasRefusedBefore && (await sql`select from audit_log`).length === 0)
+        passed.push(`${method} ${url} ${status}`)
+    }
+    expect(passed).toEqual([])
+  })
+
+  it('has the outcome of what was asked for by who has gone', async () => {
+    const { app, port, sql, settled } = await openLog()
+    const release = Promise.withResolvers<void>()
+    const locked = Promise.withResolvers<void>()
+    const holding = sql.begin(async (tx) => {
+      await tx`lock table api_keys`
+      locked.resolve()
+      await release.promise
+    })
+    await locked.promise
+    const gone = new AbortController()
+    const asked = fetch(`http://127.0.0.1:${port}/v1/api-keys`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ name: 'x', role: 'reader' }),
+      signal: gone.signal,
+    })
+    await expect.poll(async () => (await sql`select from audit_log`).length).toBe(1)
+    gone.abort()
+    await expect(asked).rejects.toThrow('abort')
+    const connections = promisify(app.server.getConnections.bind(app.server))
+    await expect.poll(() => connections()).toBe(0)
+    release.resolve()
+    await holding
+    expect((await settled(1))[0]).toMatchObject({ action: 'createApiKey', outcome: 201 })
   })
 
   it('narrows to an action and to who asked, and pages', async () => {

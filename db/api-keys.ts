@@ -81,10 +81,11 @@ export async function listApiKeys(
     order by id desc limit ${limit}`
 }
 
-/** Revokes a key. @param tenant whose key it must be; anybody's when absent. @returns false when there is no such. */
-export async function deleteApiKey(sql: Sql, tenant: string | undefined, id: string): Promise<boolean> {
-  const rows = await sql`delete from api_keys where id = ${id} and ${ofTenant(sql, tenant)} returning id`
-  return rows.length > 0
+/** Revokes a key. @param tenant whose key it must be; anybody's when absent. @returns what it was; undefined when there is no such. */
+export async function deleteApiKey(sql: Sql, tenant: string | undefined, id: string): Promise<ApiKeyRow | undefined> {
+  const [row] = await sql<ApiKeyRow[]>`
+    delete from api_keys where id = ${id} and ${ofTenant(sql, tenant)} returning ${columns(sql)}`
+  return row
 }
 
 /** Notes that keys are used, those excepted of which that was noted less than {@link noteUseEveryMs} ago. */

@@ -15,7 +15,7 @@ export interface NewAuditEntry {
 /** What somebody has asked for, and what came of it. */
 export interface AuditEntry extends NewAuditEntry {
   readonly askedAt: Date
-  /** HTTP status of the answer; null when the process ended before it. */
+  /** HTTP status of the answer; null while it is not known. */
   readonly outcome: number | null
 }
 
@@ -32,6 +32,8 @@ export interface AuditOutcome {
   readonly id: string
   /** HTTP status. */
   readonly status: number
+  /** What it was about, where that was not known before; empty when it was. */
+  readonly target: string
 }
 
 /** Entries that one statement deletes at most. */
@@ -53,8 +55,10 @@ export async function insertAuditEntries(sql: Sql, entries: readonly NewAuditEnt
 export async function noteAuditOutcomes(sql: Sql, outcomes: readonly AuditOutcome[]): Promise<void> {
   const ids = plainArray(outcomes.map(({ id }) => id))
   const statuses = plainArray(outcomes.map(({ status }) => status))
+  const targets = textArray(outcomes.map(({ target }) => target))
   await sql`
-    update audit_log set outcome = (${statuses}::text::smallint[])[array_position(${ids}::text::uuid[], id)]
+    update audit_log set outcome = (${statuses}::text::smallint[])[array_position(${ids}::text::uuid[], id)],
+      target = coalesce(nullif((${targets}::text::text[])[array_position(${ids}::text::uuid[], id)], ''), target)
     where id = any(${ids}::text::uuid[])`
 }
 

@@ -28,9 +28,9 @@ export class AuditBook {
     return id
   }
 
-  /** Adds how it ended, in its own time. @param status of the HTTP answer. */
-  noteOutcome(id: string, status: number): void {
-    void this.#tryOutcome({ id, status }, tries)
+  /** Adds how it ended, in its own time. */
+  noteOutcome(outcome: AuditOutcome): void {
+    void this.#tryOutcome(outcome, tries)
   }
 
   /** Resolves when nothing is being written. */

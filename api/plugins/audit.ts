@@ -1,13 +1,19 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { AuditBook } from '../callers/audit-book.ts'
 import { printable } from '../callers/printable.ts'
 import { unavailable } from '../problem.ts'
 import type { withinRecordBounds } from './record-bounds.ts'
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whether a body with `dryRun: true` makes the route change nothing. */
+    dryRuns?: boolean
+  }
   interface FastifyRequest {
     /** Its entry in the audit log; null when it has none. */
     auditId: string | null
+    /** What it was about, where its path does not say; the id that its answer's Location names when empty. */
+    auditTarget: string
   }
 }
 
@@ -26,6 +32,7 @@ export function registerAudit(
   bounded: ReturnType<typeof withinRecordBounds>,
 ): void {
   app.decorateRequest('auditId', null)
+  app.decorateRequest('auditTarget', '')
   app.addHook('preHandler', async (request) => {
     if (!isAudited(request)) return
     const { tenant, keyId, ip, params } = request
@@ -40,15 +47,24 @@ export function registerAudit(
       )
     }
   })
-  app.addHook('onResponse', async ({ auditId }, { statusCode }) => {
-    if (auditId !== null) book.noteOutcome(auditId, statusCode)
+  app.addHook('onSend', async (request, reply) => {
+    const { auditId: id } = request
+    if (id !== null) book.noteOutcome({ id, status: reply.statusCode, target: targetFound(request, reply) })
   })
 }
 
 function isAudited({ is404, method, body, routeOptions }: FastifyRequest): boolean {
-  const { role } = routeOptions.config
+  const { role, dryRuns = false } = routeOptions.config
   if (is404 || method === 'GET' || method === 'HEAD' || (role !== 'operator' && role !== 'admin')) return false
-  return (body as { dryRun?: unknown } | undefined | null)?.dryRun !== true
+  return !dryRuns || (body as { dryRun?: unknown } | undefined | null)?.dryRun !== true
+}
+
+/** @returns what is known of the target only now; empty when the entry says it all. */
+function targetFound({ auditTarget, params }: FastifyRequest, reply: FastifyReply): string {
+  if (auditTarget !== '') return printable(auditTarget, longestTarget)
+  const { location } = reply.getHeaders()
+  if (Object.keys(params as object).length > 0 || typeof location !== 'string') return ''
+  return printable(location.slice(location.lastIndexOf('/') + 1), longestTarget)
 }
 
 /** The board's calls are none of the API's documented ones. */

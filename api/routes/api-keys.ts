@@ -97,6 +97,7 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<ApiKeyRoutesOptions> = async (a
         expiresAt: expiresAt === undefined ? null : new Date(expiresAt),
       })
       if (!row) throw invalid([{ path: 'expiresAt', message: 'must lie in the future' }])
+      request.auditTarget = keyInWords(row)
       return reply
         .code(201)
         .header('location', `/v1/api-keys/${row.id}`)
@@ -164,8 +165,10 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<ApiKeyRoutesOptions> = async (a
     },
     async (request, reply) => {
       const { id } = request.params
-      if (!isId(id) || !(await deleteApiKey(sql, reach(request), id))) throw noSuchKey(id)
+      const revoked = isId(id) ? await deleteApiKey(sql, reach(request), id) : undefined
+      if (!revoked) throw noSuchKey(id)
       callers.keys.forget(id)
+      request.auditTarget = keyInWords(revoked)
       return reply.code(204).send(null)
     },
   )
@@ -174,6 +177,11 @@ export const apiKeyRoutes: FastifyPluginAsyncZod<ApiKeyRoutesOptions> = async (a
 function viewKey({ id, name, role, tenant: owner, prefix, createdAt, expiresAt, lastUsedAt }: ApiKeyRow) {
   const dates = { createdAt: createdAt.toISOString(), ...instants({ expiresAt, lastUsedAt }) }
   return { id, name, role, tenant: owner, prefix, ...dates }
+}
+
+/** What the audit log says of a key, also when it is gone. */
+function keyInWords({ id, name, role, tenant: owner }: ApiKeyRow): string {
+  return `${id} ${role} of ${owner}: ${name}`
 }
 
 function noSuchKey(id: string): Problem {

@@ -33,13 +33,14 @@ const entrySchema = z.object({
   id: z.string(),
   actor: z.string(),
   action: z.string(),
-  target: z.string().describe('The ids and names in the path'),
+  target: z
+    .string()
+    .describe(
+      'The ids and names in the path; the id of what was made; of a key its role, tenant and name too; of many jobs or deliveries how many',
+    ),
   address: z.string().describe('Where the request came from'),
   askedAt: z.string(),
-  outcome: z
-    .int()
-    .optional()
-    .describe('HTTP status of the answer; absent while there is none, or when the process ended before it'),
+  outcome: z.int().optional().describe('HTTP status of the answer; absent while there is none, and when it is unknown'),
 })
 
 /** What operators and admins have asked for. */

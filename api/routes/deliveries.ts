@@ -85,7 +85,7 @@ export const deliveryRoutes: FastifyPluginAsyncZod<{ deliveries: DeliveryActions
   app.post(
     '/v1/deliveries/redeliver',
     {
-      config: { role: 'operator' },
+      config: { role: 'operator', dryRuns: true },
       schema: {
         tags,
         operationId: 'redeliverMany',
@@ -99,6 +99,7 @@ export const deliveryRoutes: FastifyPluginAsyncZod<{ deliveries: DeliveryActions
     },
     async (request, reply) => {
       const answer = await deliveries.redeliverMany(request.tenant, request.body)
+      request.auditTarget = `${answer.deliveries} deliveries`
       return reply.code(request.body.dryRun ? 200 : 202).send(answer)
     },
   )

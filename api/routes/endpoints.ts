@@ -206,7 +206,7 @@ export const endpointRoutes: FastifyPluginAsyncZod<EndpointRoutesOptions> = asyn
   app.post(
     '/v1/endpoints/:id/replay',
     {
-      config: { role: 'operator' },
+      config: { role: 'operator', dryRuns: true },
       schema: {
         tags,
         operationId: 'replayEndpoint',

@@ -34,7 +34,7 @@ export const redriveRoutes: FastifyPluginAsyncZod<{ redrives: Redrives; cursors:
   app.post(
     '/v1/jobs/redrive',
     {
-      config: { role: 'operator' },
+      config: { role: 'operator', dryRuns: true },
       schema: {
         tags: ['jobs'],
         operationId: 'redriveJobs',
@@ -56,6 +56,7 @@ export const redriveRoutes: FastifyPluginAsyncZod<{ redrives: Redrives; cursors:
         return reply.code(200).send({ matched: jobs.length, redriven: [], skipped: [], sample, ...after(next) })
       }
       const { next, ...report } = await redrives.redrive(request.tenant, wanted, limit)
+      request.auditTarget = `${report.redriven.length} jobs`
       return reply.code(202).send({ ...report, ...after(next) })
     },
   )
