@@ -155,7 +155,7 @@ export async function buildApp(deps: AppDependencies): Promise<FastifyInstance> 
   const deliveries = new DeliveryActions(db.sql, tickets)
   const endpoints = new EndpointActions({ sql: db.sql, tickets, secrets, log, allow: deps.outboundAllow ?? [] })
   const schedules = new ScheduleActions({ sql: db.sql, tickets, jobs: actions })
-  await app.register(jobRoutes, { actions, finished, listings: db.listings, cursors })
+  await app.register(jobRoutes, { actions, finished, listings: db.listings, cursors, callers })
   await app.register(redriveRoutes, { redrives: new Redrives(db, tickets), cursors })
   await app.register(endpointRoutes, { endpoints, deliveries, cursors })
   await app.register(deliveryRoutes, { deliveries, cursors })

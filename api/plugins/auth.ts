@@ -27,8 +27,13 @@ declare module 'fastify' {
     tenant: string
     /** The key that the caller has shown. */
     keyId: string
+    /** When the caller was let in, on the monotonic clock in milliseconds. */
+    admittedAt: number
   }
 }
+
+/** Age of what a caller has shown at which it is looked at again before anything is done, in milliseconds: a body may take its time. */
+const lookAgainAfterMs = 100
 
 export interface DeclaredRoute {
   readonly method: string
@@ -44,6 +49,7 @@ export interface DeclaredRoute {
 export function registerAuth(app: FastifyInstance, callers: Callers): void {
   app.decorateRequest('tenant', '')
   app.decorateRequest('keyId', '')
+  app.decorateRequest('admittedAt', 0)
   app.decorate('routeDefaults', {})
   app.decorate('declaredRoutes', [])
   app.addHook('onRoute', function (route) {
@@ -56,17 +62,31 @@ export function registerAuth(app: FastifyInstance, callers: Callers): void {
     const { role, authentication } = request.routeOptions.config
     if (request.is404 || role === 'public') return done()
     reply.header('cache-control', 'no-store')
-    if (authentication === 'basic') return done()
-    let caller
-    try {
-      caller = callers.identify(request.headers.authorization, request.url)
-      if (!(caller instanceof Promise)) admit(request, caller)
-    } catch (error) {
-      return done(error as Error)
-    }
-    if (caller instanceof Promise) caller.then((late) => admit(request, late)).then(() => done(), done)
-    else done()
+    if (authentication === 'basic') done()
+    else letIn(callers, request, done)
   })
+  app.addHook('preValidation', (request, _reply, done) => {
+    const { role, authentication } = request.routeOptions.config
+    if (request.is404 || role === 'public' || authentication === 'basic' || !wasLetInLongAgo(request)) done()
+    else letIn(callers, request, done)
+  })
+}
+
+function letIn(callers: Callers, request: FastifyRequest, done: (error?: Error) => void): void {
+  let caller
+  try {
+    caller = callers.identify(request.headers.authorization, request.url)
+    if (!(caller instanceof Promise)) admit(request, caller)
+  } catch (error) {
+    return done(error as Error)
+  }
+  if (caller instanceof Promise) caller.then((late) => admit(request, late)).then(() => done(), done)
+  else done()
+}
+
+/** @returns whether the body has taken so long that what the caller has shown may not hold any more. */
+export function wasLetInLongAgo({ admittedAt }: FastifyRequest): boolean {
+  return performance.now() - admittedAt > lookAgainAfterMs
 }
 
 /**
@@ -78,6 +98,7 @@ export function admit(request: FastifyRequest, { tenant, keyId, role }: Caller):
   const { role: needed, platform = false } = request.routeOptions.config
   request.tenant = tenant
   request.keyId = keyId
+  request.admittedAt = performance.now()
   if (needed === undefined || needed === 'public') return
   if (!mayActAs(role, needed)) throw roleTooLow(role, needed)
   if (platform && tenant !== defaultTenant) throw notPlatformWide(role, tenant)

@@ -8,6 +8,7 @@ import { readMessages } from '../board/wording.ts'
 import { defaultTenant } from '../callers/caller.ts'
 import type { Callers } from '../callers/callers.ts'
 import type { JobActions } from '../job-actions.ts'
+import { wasLetInLongAgo } from '../plugins/auth.ts'
 import { sendProblem } from '../plugins/errors.ts'
 import { Problem } from '../problem.ts'
 import type { ScheduleActions } from '../schedule-actions.ts'
@@ -32,9 +33,10 @@ export async function boardRoutes(app: FastifyInstance, options: BoardRoutesOpti
       scope.addHook('onRoute', (route) => {
         if (!route.url.startsWith(`${basePath}/api/`)) route.config = { ...route.config, asksRecord: 'never' }
       })
-      scope.addHook(
-        'onRequest',
-        boardGuard((key) => options.callers.whoShows(key)),
+      const guard = boardGuard((key) => options.callers.whoShows(key))
+      scope.addHook('onRequest', guard)
+      scope.addHook('preValidation', async (request, reply) =>
+        wasLetInLongAgo(request) ? guard(request, reply) : undefined,
       )
       scope.addHook('onSend', async (_request, reply, payload) => {
         reply.headers(pageHeaders)

@@ -3,13 +3,15 @@ import type { Sql } from '@jobyard/db/connect'
 import { listJobs } from '@jobyard/db/search'
 import { isTerminal } from '@jobyard/db/statuses'
 import { withDeadline } from '@jobyard/queues/deadline'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FastifyPluginAsyncZod, ZodTypeProvider } from 'fastify-type-provider-zod'
 import { z } from 'zod'
+import type { Callers } from '../callers/callers.ts'
 import type { Cursors } from '../cursor.ts'
 import type { FinishedJobs } from '../finished-jobs.ts'
 import type { Accepted, JobActions } from '../job-actions.ts'
 import { viewSummary, type JobView } from '../job-view.ts'
+import { admit } from '../plugins/auth.ts'
 import { problemOf, readAfterChange } from '../plugins/errors.ts'
 import { filterOf, gatherMetadata, listQuery } from '../job-filter.ts'
 import { preferredWaitMs } from '../prefer.ts'
@@ -22,6 +24,8 @@ export interface JobRoutesOptions {
   /** Pool of listings. */
   readonly listings: Sql
   readonly cursors: Cursors
+  /** Tells whether the key of who has waited for a job still holds. */
+  readonly callers: Pick<Callers, 'identify'>
 }
 
 /** Time that reading a job which somebody waited for may take, in milliseconds. */
@@ -34,7 +38,7 @@ const problem = problemSchema.describe('application/problem+json')
 /** Submitting, reading and steering jobs. */
 export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (
   app,
-  { actions, finished, listings, cursors },
+  { actions, finished, listings, cursors, callers },
 ) => {
   app.post(
     '/v1/jobs',
@@ -53,7 +57,7 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (
     async (request, reply) => {
       const key = idempotencyKeyOf(request.headers['idempotency-key'])
       const accepted = await actions.submit(request.tenant, request.body, key)
-      return answerAccepted(reply, request.tenant, accepted, preferredWaitMs(request.headers.prefer))
+      return answerAccepted(request, reply, accepted, preferredWaitMs(request.headers.prefer))
     },
   )
 
@@ -139,13 +143,13 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (
     },
     async (request, reply) => {
       const key = idempotencyKeyOf(request.headers['idempotency-key'])
-      return answerAccepted(reply, request.tenant, await actions.redrive(request.tenant, request.params.id, key), 0)
+      return answerAccepted(request, reply, await actions.redrive(request.tenant, request.params.id, key), 0)
     },
   )
 
   async function answerAccepted(
+    request: FastifyRequest,
     reply: FastifyReply,
-    tenant: string,
     { job, replayed, deduplicated }: Accepted,
     waitMs: number,
   ): Promise<JobView> {
@@ -154,12 +158,21 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (
     if (deduplicated) reply.header('jobyard-deduplicated', 'true')
     if (waitMs > 0) {
       await finished.wait(job.id, waitMs)
-      const now = await readAgain(tenant, job)
+      const now = (await mayStillRead(request)) ? await readAgain(request.tenant, job) : job
       reply.code(isTerminal(now.status) ? 200 : 202)
       return now
     }
     reply.code(202)
     return job
+  }
+
+  async function mayStillRead(request: FastifyRequest): Promise<boolean> {
+    try {
+      admit(request, await callers.identify(request.headers.authorization, request.url))
+      return true
+    } catch {
+      return false
+    }
   }
 
   /** @returns the job as it is now, or as it was accepted when that cannot be read: it is durable all the same. */
