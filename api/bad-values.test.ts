@@ -24,6 +24,7 @@ const outOfRange = [
   ['tags.0', ['x'.repeat(65)]],
   ['tags', Array.from({ length: 21 }, String)],
   ['metadata', []],
+  ['metadata', { text: 'ü'.repeat(32_770) }],
   ['type', ['echo']],
 ] as const
 
@@ -67,7 +68,7 @@ describeOnBothCarriers('Values that are none', (kind) => {
   })
   afterAll(() => edge.stop())
 
-  it.each(outOfRange)('%s cannot be %j', async (path, value) => {
+  it.each(outOfRange)('%s cannot be %.60j', async (path, value) => {
     const before = await edge.left()
     const [field = ''] = path.split('.')
     const answer = await edge.send(post('/v1/jobs', JSON.stringify({ ...hello, [field]: value })))

@@ -3,6 +3,8 @@ import { jobStatuses } from '@jobyard/db/statuses'
 import { instant, storableText } from '@jobyard/queues/job-terms'
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import { invalid } from './plugins/errors.ts'
+import type { Problem } from './problem.ts'
 
 const mostFields = 5
 const tooManyFields = `may name ${mostFields} fields at most`
@@ -50,7 +52,7 @@ export const redriveFilter = z.strictObject({
     .record(storableText().max(200), z.union([storableText().max(200), z.number(), z.boolean()]))
     .refine(isFew, tooManyFields)
     .optional(),
-  reason: z.string().max(255).optional().describe("Of the job's error"),
+  reason: storableText().max(255).optional().describe("Of the job's error"),
   finishedAfter: instant.optional(),
   finishedBefore: instant.optional(),
 })
@@ -63,9 +65,17 @@ export async function gatherMetadata(request: FastifyRequest): Promise<void> {
     return field === undefined ? [] : [[name, field, value] as const]
   })
   if (fields.length === 0) return
+  if (parameters.some(([name]) => name === 'metadata'))
+    throw badParameter('metadata', 'is written metadata[field]=value')
+  if (fields.some(([, field]) => field === '__proto__'))
+    throw badParameter('metadata.__proto__', 'no job has such a field')
   const gathered = new Set<string>(fields.map(([name]) => name))
   const metadata = Object.fromEntries(fields.map(([, field, value]) => [field, value]))
   request.query = { ...Object.fromEntries(parameters.filter(([name]) => !gathered.has(name))), metadata }
+}
+
+function badParameter(path: string, message: string): Problem {
+  return invalid([{ path, message }], 'querystring')
 }
 
 interface WrittenFilter extends Omit<

@@ -39,7 +39,7 @@ const idSkewMs = 86_400_000
 const highestId = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 
 type Fragment = ReturnType<typeof summaryColumns>
-type Listed = JobSummary & { readonly id: string | null; readonly lastSeen: string | null }
+type Listed<Row> = Row & { readonly id: string | null; readonly lastSeen: string | null }
 
 /**
  * Reads a page of a tenant's jobs, newest first, in bounded time: it walks one list, that of the jobs with a word, of a type or of the
@@ -56,22 +56,49 @@ export async function listJobs(
   limit: number,
   look = lookAt,
 ): Promise<JobPage> {
+  const { rows, next } = await readPage<JobSummary>(sql, { tenant, filter, limit, look }, sql`page.*`)
+  return { jobs: rows, next }
+}
+
+/** As {@link listJobs}, but only the ids. */
+export async function listJobIds(
+  sql: Sql,
+  tenant: string,
+  filter: JobFilter,
+  limit: number,
+): Promise<{ readonly ids: string[]; readonly next?: string | undefined }> {
+  const { rows, next } = await readPage<{ id: string }>(sql, { tenant, filter, limit, look: lookAt }, sql`page.id`)
+  return { ids: rows.map(({ id }) => id), next }
+}
+
+interface Wanted {
+  readonly tenant: string
+  readonly filter: JobFilter
+  readonly limit: number
+  readonly look: number
+}
+
+async function readPage<Row extends { readonly id: string }>(
+  sql: Sql,
+  { tenant, filter, limit, look }: Wanted,
+  columns: Fragment,
+): Promise<{ rows: Row[]; next: string | undefined }> {
   const words = wordsOf(filter)
-  const { list, order } = listOf(sql, tenant, filter, words[0])
-  const rows = await sql<Listed[]>`
+  const { list: walked, order } = listOf(sql, tenant, filter, words[0])
+  const listed = await sql<Listed<Row>[]>`
     with page as materialized (
-      select j.* from (${list} limit ${look}::int) as seen cross join lateral (
+      select j.* from (${walked} limit ${look}::int) as seen cross join lateral (
         select ${summaryColumns(sql)}, redriven_as is not null as is_redriven from jobs
         where jobs.id = seen.id and tenant = ${tenant} limit 1
       ) as j
       where ${conditions(sql, tenant, filter, words.slice(1))} order by ${order} limit ${limit + 1}::int
     )
-    select page.*, case when (select count(*) from page) <= ${limit}::int then
-      (select seen.id from (${list} offset ${look - 1}::int limit 1) as seen) end as last_seen
+    select ${columns}, case when (select count(*) from page) <= ${limit}::int then
+      (select seen.id from (${walked} offset ${look - 1}::int limit 1) as seen) end as last_seen
     from (select) as one left join page on true order by page.id desc`
-  const found = rows.filter(({ id }) => id !== null)
-  const jobs = found.slice(0, limit)
-  return { jobs, next: found.length > limit ? jobs.at(-1)?.id : (rows[0]?.lastSeen ?? undefined) }
+  const found = listed.filter(({ id }) => id !== null)
+  const rows = found.slice(0, limit)
+  return { rows, next: found.length > limit ? rows.at(-1)?.id : (listed[0]?.lastSeen ?? undefined) }
 }
 
 /** The words that jobs must have, the rarest first as a rule. */

@@ -42,6 +42,18 @@ it('runs as many at once as it has connections, and the rest in turn', async () 
   expect(new Set(pids.map(([row]) => row?.pid as number)).size).toBe(2)
 })
 
+it('says that nothing was done where none was free in time', async () => {
+  const given = new AbortController()
+  const hold = Promise.withResolvers<void>()
+  const holders = [pool.run(() => hold.promise), pool.run(() => hold.promise)]
+  const late = pool.run((sql) => sql`insert into marks values (1)`, given.signal)
+  given.abort(new DOMException('The operation timed out', 'TimeoutError'))
+  hold.resolve()
+  await expect(late).rejects.toEqual(new ConnectionLostError('No transaction was free in time'))
+  await Promise.all(holders)
+  expect(await marks()).toEqual([])
+})
+
 it('keeps plain statements out of its transactions', async () => {
   const plain = Array.from({ length: 100 }, (_, id) => record.sql`insert into marks values (${id})`)
   const rolledBack = Array.from({ length: 20 }, () => pool.run((sql) => sql`select 1`.then(rollBack)).catch(() => {}))

@@ -49,12 +49,13 @@ export class TransactionPool {
    *
    * @param signal ends the connection when it aborts before COMMIT was sent, and with it whatever `work` waits for or holds.
    * @returns what `work` returned, after the commit.
-   * @throws what `work` threw, after the rollback; ConnectionLostError when the connection was lost before COMMIT was sent,
+   * @throws what `work` threw, after the rollback; ConnectionLostError when the connection was lost before COMMIT was sent, or the
+   *   signal aborted before the transaction began,
    *   CommitUnknownError when it was lost after.
    */
   run<T>(work: (sql: postgres.Sql) => Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.#limit(async () => {
-      signal?.throwIfAborted()
+      if (signal?.aborted) throw new ConnectionLostError('No transaction was free in time', { cause: signal.reason })
       const client = await this.#begin()
       const onAbort = () => void (client.committing || this.#lose(client))
       signal?.addEventListener('abort', onAbort)

@@ -15,6 +15,9 @@ export function storableText() {
     .refine((text) => !text.includes('\0') && text.isWellFormed(), 'must not hold NUL or half of a surrogate pair')
 }
 
+/** Metadata of one job, in bytes of JSON: listings carry it. */
+const maxMetadataBytes = 65_536
+
 /** What people may say about a job, whether it runs once or by a schedule. */
 export const jobTerms = {
   type: z.string().max(255).describe('A name from /v1/job-types'),
@@ -28,5 +31,12 @@ export const jobTerms = {
     .optional()
     .describe("Time one attempt may take; the contract's, when absent"),
   tags: z.array(storableText().min(1).max(64)).max(20).default([]),
-  metadata: z.record(z.string(), z.unknown()).default({}).describe("Kept with the job; the platform doesn't read it"),
+  metadata: z
+    .record(z.string(), z.unknown())
+    .refine(
+      (metadata) => Buffer.byteLength(JSON.stringify(metadata)) <= maxMetadataBytes,
+      'has more than 64 KiB as JSON',
+    )
+    .default({})
+    .describe('Kept with the job, up to 64 KiB of JSON; jobs are found by its fields'),
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { Agent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
 import { connect as connectSocket } from 'node:net'
+import { Readable } from 'node:stream'
 import { json, text } from 'node:stream/consumers'
 import { createInterface } from 'node:readline'
 import type { Sql } from '@jobyard/db/connect'
@@ -312,6 +313,34 @@ describe('An API that stops', () => {
     expect((await response).statusCode).toBe(503)
     await closed
   })
+})
+
+it('An item of a batch is bounded as a line is, however the batch is sent', async () => {
+  const { app } = await listen()
+  const hello = { type: 'echo', input: { value: 1 } }
+  const body = JSON.stringify({ jobs: [hello, { type: 'echo', input: { value: 'x'.repeat(1_048_576) } }, hello] })
+  for (const payload of [body, Readable.from([body])]) {
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/v1/jobs/batch',
+      headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
+      payload,
+    })
+    expect(answer.json()).toEqual({ items: [accepted(0), refused(1, 'too-large'), accepted(2)] })
+  }
+})
+
+it.each(['application/x-ndjsonX', 'application/x-ndjson-seq'])('%s is no stream', async (type) => {
+  const { app } = await listen({ rateLimits: { key: { perMs: 1 / 3_600_000, burst: 1 } } })
+  const send = () =>
+    app.inject({
+      method: 'POST',
+      url: '/v1/jobs/batch',
+      headers: { authorization: `Bearer ${adminKey}`, 'content-type': type },
+      payload: line(0),
+    })
+  expect((await send()).statusCode).toBe(415)
+  expect((await send()).statusCode).toBe(429)
 })
 
 it('A batch without a body is refused', async () => {

@@ -27,6 +27,8 @@ export interface BatchRoutesOptions {
 
 /** Largest body of a batch that is no stream, in bytes. */
 const bodyLimit = 16 * 1_048_576
+/** Largest item of a batch, in bytes of JSON: as long as a line of a stream. */
+const itemLimit = 1_048_576
 /** Time a client has to close a connection on which it was still sending when it got the end of its answers, in milliseconds. */
 const lingerMs = 2_000
 
@@ -82,7 +84,15 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchRoutesOptions> = async (app
       if (request.body instanceof Readable) return answerStream(request, reply, request.body)
       const jobs = jobsOf(request.body)
       if (rateLimits && jobs.length > 1) await charge(rateLimits, request, reply, jobs.length - 1, 1)
-      const answers = jobs.map((item, index) => items.submit(request.tenant, index, item))
+      const mayBeLarge = !(Number(request.headers['content-length']) <= itemLimit)
+      const answers = jobs.map(async (item, index) =>
+        mayBeLarge && Buffer.byteLength(JSON.stringify(item)) > itemLimit
+          ? items.refuse(
+              index,
+              new Problem('too-large', 'An item of a batch has 1 MiB of JSON at most. Send less in it.'),
+            )
+          : items.submit(request.tenant, index, item),
+      )
       return reply.code(202).send({ items: await Promise.all(answers) })
     },
   )
@@ -104,7 +114,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchRoutesOptions> = async (app
 
 /** A stream is not refused, but read as slowly as its limits say, a line for a request. */
 function isStream({ headers }: FastifyRequest): boolean {
-  return headers['content-type']?.startsWith(ndjson) ?? false
+  return headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() === ndjson
 }
 
 /** Checks again what was checked unless there was no body at all. */

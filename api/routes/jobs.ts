@@ -1,4 +1,3 @@
-import etag from '@fastify/etag'
 import type { Sql } from '@jobyard/db/connect'
 import { listJobs } from '@jobyard/db/search'
 import { isTerminal } from '@jobyard/db/statuses'
@@ -12,6 +11,7 @@ import type { FinishedJobs } from '../finished-jobs.ts'
 import type { Accepted, JobActions } from '../job-actions.ts'
 import { viewSummary, type JobView } from '../job-view.ts'
 import { admit } from '../plugins/auth.ts'
+import { answerConditionally } from '../plugins/etag.ts'
 import { problemOf, readAfterChange } from '../plugins/errors.ts'
 import { filterOf, gatherMetadata, listQuery } from '../job-filter.ts'
 import { preferredWaitMs } from '../prefer.ts'
@@ -89,7 +89,7 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (
   )
 
   await app.register(async (reads) => {
-    await reads.register(etag)
+    answerConditionally(reads)
     reads.withTypeProvider<ZodTypeProvider>().get(
       '/v1/jobs/:id',
       {

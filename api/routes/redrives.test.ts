@@ -1,3 +1,4 @@
+import { newId } from '@jobyard/db/ids'
 import { openRecord, type TestRecord } from '@jobyard/testing/record'
 import { listenOn, type ListeningApi } from '@jobyard/testing/listening-api'
 import { adminKey } from '@jobyard/testing/platform'
@@ -97,6 +98,7 @@ describe('Redriving by a filter', () => {
     [{ filter: { status: 'completed' } }, 'filter.status'],
     [{ filter: {}, limit: 1_001 }, 'limit'],
     [{ filter: { other: 1 } }, 'other'],
+    [{ filter: { reason: 'a\0' } }, 'filter.reason'],
   ])('refuses what it does not understand: %j', async (body, named) => {
     const answer = await redrive(body)
     expect(answer.status).toBe(422)
@@ -186,7 +188,19 @@ it('A job that has not changed is answered 304, and one that has is not', async 
   const etag = String(first.headers.etag)
   expect(etag).toMatch(/^".+"$/)
   expect(await read({ 'if-none-match': etag })).toMatchObject({ status: 304, body: '' })
+  for (const condition of ['*', ` "x" ,W/${etag}`, `"x, y", ${etag}`])
+    expect(await read({ 'if-none-match': condition })).toMatchObject({ status: 304, headers: { etag }, body: '' })
+  for (const condition of ['"x"', etag.slice(1, -1), '"*"', ''])
+    expect(await read({ 'if-none-match': condition })).toMatchObject({ status: 200, body: first.body })
   await call('POST', `/v1/jobs/${body.id}/cancel`)
   expect(await read({ 'if-none-match': etag })).toMatchObject({ status: 200, body: { status: 'cancelled' } })
   expect((await submit({})).headers.etag).toBeUndefined()
+})
+
+it('An error is no answer that may have stayed the same', async () => {
+  for (const condition of ['*', '"x"']) {
+    const answer = await call('GET', `/v1/jobs/${newId()}`, undefined, { 'if-none-match': condition })
+    expect(answer).toMatchObject({ status: 404, body: { status: 404 } })
+    expect(answer.headers.etag).toBeUndefined()
+  }
 })

@@ -6,9 +6,6 @@ import { viewSummary } from '../job-view.ts'
 import type { Redrives } from '../redrives.ts'
 import { jobSummarySchema, problemSchema } from '../schemas.ts'
 
-/** Jobs that a preview shows. */
-const sampleSize = 10
-
 const problem = problemSchema.describe('application/problem+json')
 const submission = z.strictObject({
   filter: redriveFilter,
@@ -51,9 +48,10 @@ export const redriveRoutes: FastifyPluginAsyncZod<{ redrives: Redrives; cursors:
       const wanted = { ...filterOf(filter), before }
       const after = (next: string | undefined) => (next === undefined ? {} : { nextCursor: cursors.seal(next) })
       if (dryRun) {
-        const { jobs, next } = await redrives.find(request.tenant, wanted, limit)
-        const sample = jobs.slice(0, sampleSize).map(viewSummary)
-        return reply.code(200).send({ matched: jobs.length, redriven: [], skipped: [], sample, ...after(next) })
+        const { matched, sample, next } = await redrives.preview(request.tenant, wanted, limit)
+        return reply
+          .code(200)
+          .send({ matched, redriven: [], skipped: [], sample: sample.map(viewSummary), ...after(next) })
       }
       const { next, ...report } = await redrives.redrive(request.tenant, wanted, limit)
       request.auditTarget = `${report.redriven.length} jobs`
