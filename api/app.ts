@@ -219,7 +219,8 @@ function endWaitingOnClose(
     streams.close()
     events.close()
   })
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', (_request, reply, _payload, done) => {
     if (closing) reply.header('connection', 'close')
+    done()
   })
 }

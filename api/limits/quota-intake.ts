@@ -1,7 +1,7 @@
 import type { IntakeResult, NewJob } from '@jobyard/db/intake'
 import type { Intake } from '@jobyard/queues/intake'
 import type { Quotas } from './quotas.ts'
-import type { Amount, TenantUse } from './tenant-use.ts'
+import type { TenantUse } from './tenant-use.ts'
 
 /** An intake that lets no more wait of each tenant than its quota. Internal jobs do not count. */
 export class QuotaIntake implements Pick<Intake, 'accept'> {
@@ -14,23 +14,25 @@ export class QuotaIntake implements Pick<Intake, 'accept'> {
   }
 
   /** As the intake's. @throws Problem `quota-exceeded` besides. */
-  async accept(job: NewJob): Promise<IntakeResult> {
+  accept(job: NewJob): Promise<IntakeResult> {
     if (job.internal) return this.#intake.accept(job)
-    const amount = { jobs: 1, bytes: Buffer.byteLength(job.input) + Buffer.byteLength(job.metadata) }
     const use = this.#quotas.useOf(job.tenant)
-    return this.#hand(job, amount, use instanceof Promise ? await use : use)
+    return use instanceof Promise ? use.then((known) => this.#hand(job, known)) : this.#hand(job, use)
   }
 
-  async #hand(job: NewJob, amount: Amount, use: TenantUse): Promise<IntakeResult> {
-    this.#quotas.check(use, amount)
-    use.handIn(amount)
-    let isAccepted = false
+  #hand(job: NewJob, use: TenantUse): Promise<IntakeResult> {
+    const amount = { jobs: 1, bytes: Buffer.byteLength(job.input) + Buffer.byteLength(job.metadata) }
     try {
-      const result = await this.#intake.accept(job)
-      isAccepted = result.kind === 'accepted'
-      return result
-    } finally {
-      use.answer(amount, isAccepted)
+      this.#quotas.check(use, amount)
+    } catch (error) {
+      return Promise.reject(error as Error)
     }
+    use.handIn(amount)
+    const result = this.#intake.accept(job)
+    result.then(
+      ({ kind }) => use.answer(amount, kind === 'accepted'),
+      () => use.answer(amount, false),
+    )
+    return result
   }
 }

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { AuditBook } from '../callers/audit-book.ts'
 import { printable } from '../callers/printable.ts'
 import { unavailable } from '../problem.ts'
@@ -33,8 +33,8 @@ export function registerAudit(
 ): void {
   app.decorateRequest('auditId', null)
   app.decorateRequest('auditTarget', '')
-  app.addHook('preHandler', async (request) => {
-    if (!isAudited(request)) return
+  const noteBefore = async (request: FastifyRequest): Promise<void> => {
+    if (isDryRun(request)) return
     const { tenant, keyId, ip, params } = request
     const target = printable(Object.values(params as Record<string, string>).join(' '), longestTarget)
     const entry = { tenant, actor: keyId, action: actionOf(request), target, address: printable(ip, longestAddress) }
@@ -46,17 +46,25 @@ export function registerAudit(
         error,
       )
     }
-  })
-  app.addHook('onSend', async (request, reply) => {
+  }
+  const noteOutcome = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const { auditId: id } = request
     if (id !== null) book.noteOutcome({ id, status: reply.statusCode, target: targetFound(request, reply) })
+  }
+  app.addHook('onRoute', (route) => {
+    if (!isAudited(route)) return
+    route.preHandler = [route.preHandler ?? []].flat().concat(noteBefore)
+    route.onSend = [route.onSend ?? []].flat().concat(noteOutcome)
   })
 }
 
-function isAudited({ is404, method, body, routeOptions }: FastifyRequest): boolean {
-  const { role, dryRuns = false } = routeOptions.config
-  if (is404 || method === 'GET' || method === 'HEAD' || (role !== 'operator' && role !== 'admin')) return false
-  return !dryRuns || (body as { dryRun?: unknown } | undefined | null)?.dryRun !== true
+function isAudited({ method, config }: RouteOptions): boolean {
+  const changes = [method].flat().some((each) => each !== 'GET' && each !== 'HEAD')
+  return changes && (config?.role === 'operator' || config?.role === 'admin')
+}
+
+function isDryRun({ body, routeOptions }: FastifyRequest): boolean {
+  return routeOptions.config.dryRuns === true && (body as { dryRun?: unknown } | undefined | null)?.dryRun === true
 }
 
 /** @returns what is known of the target only now; empty when the entry says it all. */

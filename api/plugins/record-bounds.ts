@@ -27,9 +27,9 @@ export interface RecordBoundsOptions {
 export function boundRecordRoutes(app: FastifyInstance, options: RecordBoundsOptions): void {
   const { circuit } = options
   const bounded = withinRecordBounds(options)
-  app.addHook('onRequest', async (request) => {
-    if (circuit.isOpen && asksRecord(request)) throw new RecordAwayError('Postgres does not answer')
-  })
+  app.addHook('onRequest', (request, _reply, done) =>
+    done(circuit.isOpen && asksRecord(request) ? new RecordAwayError('Postgres does not answer') : undefined),
+  )
   app.addHook('onRoute', (route) => {
     const { handler } = route
     let isBound: boolean | undefined
