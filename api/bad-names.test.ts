@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newId } from '@jobyard/db/ids'
 import { expectProblem, openEdge, post, request, type Edge } from '../testing/edge.ts'
 import { describeOnBothCarriers } from '../testing/platform.ts'
@@ -83,31 +83,6 @@ describeOnBothCarriers('Names of what is not there', (kind) => {
       expectProblem(await edge.send(request(`GET ${path}?cursor=${cursor}`)), 400, 'invalid-cursor', /nextCursor/)
   })
 
-  it.each([
-    ['PUT', '/v1/jobs/x', 'GET, HEAD'],
-    ['DELETE', `/v1/jobs/${newId()}`, 'GET, HEAD'],
-    ['PATCH', '/v1/jobs', 'GET, HEAD, POST'],
-    ['GET', '/v1/queues/default/pause', 'POST'],
-    ['POST', '/livez', 'GET, HEAD'],
-    ['POST', '/openapi.json', 'GET, HEAD'],
-    ['TRACE', '/v1/jobs', 'GET, HEAD, POST'],
-    ['PROPFIND', '/v1/endpoints', 'GET, HEAD, POST'],
-    ['HEAD', '/v1/events', 'GET'],
-    ['DELETE', '/v1/jobs?limit=1', 'GET, HEAD, POST'],
-  ])('%s %s is answered 405 with what it may be', async (method, path, allow) => {
-    const answer = await edge.send(request(`${method} ${path}`))
-    expect(answer.headers.allow?.split(', ').toSorted().join(', ')).toBe(allow)
-    expect(answer.status).toBe(405)
-    if (method !== 'HEAD') expectProblem(answer, 405, 'method-not-allowed', /Send .*GET|Send POST/)
-  })
-
-  it('tells which methods a path has', async () => {
-    const answer = await edge.send(request('OPTIONS /v1/jobs'))
-    expect(answer).toMatchObject({ status: 204, body: '' })
-    expect(answer.headers.allow).toMatch(/GET.*POST|POST.*GET/)
-    expectProblem(await edge.send(request('OPTIONS /v2/jobs')), 404, 'not-found', /nothing at/)
-  })
-
   it('reads the heads of what can be read', async () => {
     const answer = await edge.send(request('HEAD /v1/jobs'))
     expect(answer).toMatchObject({ status: 200, body: '', headers: { 'content-type': expect.stringMatching(/json/) } })
@@ -140,3 +115,43 @@ describeOnBothCarriers('Names of what is not there', (kind) => {
     expect(await edge.left()).toEqual(before)
   })
 })
+
+describe.each([[[]], [['https://app.example']]])(
+  'Methods that a path does not have, with CORS for %j',
+  (corsOrigins) => {
+    let edge: Edge
+    beforeAll(async () => {
+      edge = await openEdge('postgres', { corsOrigins })
+    })
+    afterAll(() => edge.stop())
+
+    it.each([
+      ['PUT', '/v1/jobs/x', 'GET, HEAD'],
+      ['DELETE', `/v1/jobs/${newId()}`, 'GET, HEAD'],
+      ['PATCH', '/v1/jobs', 'GET, HEAD, POST'],
+      ['GET', '/v1/queues/default/pause', 'POST'],
+      ['POST', '/livez', 'GET, HEAD'],
+      ['POST', '/openapi.json', 'GET, HEAD'],
+      ['TRACE', '/v1/jobs', 'GET, HEAD, POST'],
+      ['PROPFIND', '/v1/endpoints', 'GET, HEAD, POST'],
+      ['HEAD', '/v1/events', 'GET'],
+      ['DELETE', '/v1/jobs?limit=1', 'GET, HEAD, POST'],
+    ])('%s %s is answered 405 with what it may be', async (method, path, allow) => {
+      const answer = await edge.send(request(`${method} ${path}`))
+      expect(answer.headers.allow?.split(', ').toSorted().join(', ')).toBe(allow)
+      expect(answer.status).toBe(405)
+      if (method !== 'HEAD') expectProblem(answer, 405, 'method-not-allowed', /Send .*GET|Send POST/)
+    })
+
+    it('tells which methods a path has', async () => {
+      const answer = await edge.send(request('OPTIONS /v1/jobs'))
+      expect(answer).toMatchObject({ status: 204, body: '' })
+      expect(answer.headers.allow).toMatch(/GET.*POST|POST.*GET/)
+      expectProblem(await edge.send(request('OPTIONS /v2/jobs')), 404, 'not-found', /nothing at/)
+    })
+
+    it.each(['GET', 'POST', 'DELETE'])('%s where there is nothing is answered 404', async (method) => {
+      expectProblem(await edge.send(request(`${method} /v2/jobs`)), 404, 'not-found', /nothing at/)
+    })
+  },
+)

@@ -52,6 +52,8 @@ export class BatchStream {
   readonly #pace: Pace | undefined
   /** The first line is paid before anything is read: a stream costs as much as a request. */
   #isPaid = false
+  /** Ends a stream that has waited too long to pay its next line. */
+  #patience: NodeJS.Timeout | undefined
   #busy = false
   #reading = true
   #gone = false
@@ -77,7 +79,10 @@ export class BatchStream {
     this.#begun.promise.catch(() => {})
     this.ended = this.#run()
       .catch((error: Error) => this.#fail(error))
-      .finally(() => this.#setBusy(false))
+      .finally(() => {
+        clearTimeout(this.#patience)
+        this.#setBusy(false)
+      })
   }
 
   /**
@@ -155,7 +160,13 @@ export class BatchStream {
   /** Whether the next line is paid for, now at the latest. Who waits for that keeps nobody else from the intake. */
   #isPaidFor(): boolean {
     this.#isPaid ||= this.#pace?.take() ?? true
-    if (!this.#isPaid && this.#atIntake === 0) this.#setBusy(false)
+    if (this.#isPaid) {
+      clearTimeout(this.#patience)
+      this.#patience = undefined
+    } else {
+      this.#patience ??= setTimeout(() => this.#onUnpaid(), this.#options.limits.idleMs)
+      if (this.#atIntake === 0) this.#setBusy(false)
+    }
     return this.#isPaid
   }
 
@@ -217,6 +228,13 @@ export class BatchStream {
     const { idleMs } = this.#options.limits
     if (!this.#answers.wanted) this.#answers.output.destroy()
     else this.#stop(new Problem('timeout', `Nothing came for ${idleMs} ms. ${goOn}`))
+  }
+
+  #onUnpaid(): void {
+    const refusal = this.#pace?.refusal()
+    if (!refusal || this.#gone) return
+    const { kind, message, headers } = refusal
+    this.#stop(this.#answers.promised === 0 ? refusal : new Problem(kind, `${message} ${goOn}`, { headers }))
   }
 
   #stop(problem: Problem): void {

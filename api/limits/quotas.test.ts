@@ -1,6 +1,6 @@
 import { connect } from '@jobyard/db/connect'
 import { pino } from 'pino'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { listen, listenOn, type ListeningApi, type ListeningApiOptions } from '../../testing/listening-api.ts'
 import { adminKey } from '../../testing/platform.ts'
 import { openRecord } from '../../testing/record.ts'
@@ -111,6 +111,32 @@ describe('The quota of waiting jobs', () => {
     expect(waiting?.count).toBeGreaterThanOrEqual(40)
     expect(waiting?.count).toBeLessThanOrEqual(3 * 40)
     for (const api of apis) await expect.poll(() => submitMany(api, 2), patient).toEqual([429, 429])
+  })
+
+  it('lets a tenant submit its quota every few seconds while nothing can be counted, whatever was counted last', async () => {
+    const record = await openRecord()
+    onTestFinished(() => record.close())
+    await record.addJob()
+    const own = connect(record.url, { applicationName: 'test' })
+    const quotas = new Quotas({ sql: own.sql, log: pino({ level: 'silent' }), maxWaitingJobs: 1, countEveryMs })
+    onTestFinished(() => quotas.close())
+    const one = { jobs: 1, bytes: 10 }
+    const use = await quotas.useOf('default')
+    expect(() => quotas.check(use, one)).toThrow(/^1 jobs of this tenant wait/)
+    await own.close()
+    await expect.poll(() => use.total, patient).toEqual({ jobs: 0, bytes: 0 })
+    let laterMs = 0
+    const now = performance.now.bind(performance)
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + laterMs)
+    onTestFinished(() => void vi.restoreAllMocks())
+    for (let times = 0; times < 3; times++) {
+      expect(await quotas.useOf('default')).toBe(use)
+      quotas.check(use, one)
+      use.handIn(one)
+      use.answer(one, true)
+      expect(() => quotas.check(use, one)).toThrow(/^1 jobs of this tenant wait/)
+      laterMs += 5_001
+    }
   })
 
   it('goes by what it knows while the record cannot be counted', async () => {

@@ -27,6 +27,8 @@ const countingPart = 1 / 20
 const countWithinMs = 15_000
 /** Time that the first job of a tenant waits for its first count, in milliseconds. */
 const firstCountWithinMs = 250
+/** Time after which what was accepted counts no more when there was no count, in milliseconds: others may have made counting slow. */
+const forgetAcceptedAfterMs = 5_000
 /** Time after which a tenant that submits nothing is counted no more, in milliseconds. */
 const forgetAfterMs = 60_000
 
@@ -46,6 +48,8 @@ export class Quotas {
   readonly #tenants = new Map<string, Tenant>()
   #wake = () => {}
   #isCounting = false
+  /** When a count came to an end last, or what was accepted was forgotten instead. */
+  #freshAt = performance.now()
   #hasNew = false
   #closed = false
 
@@ -54,12 +58,13 @@ export class Quotas {
     this.#logTrouble = logTogether(
       options.log,
       'counts',
-      'What waits could not be counted; quotas go by the last count',
+      'What waits could not be counted; until it can, a tenant may submit its quota every 5 s',
     )
   }
 
   /** @returns what is known of a tenant; at once when that is something. */
   useOf(name: string): TenantUse | Promise<TenantUse> {
+    this.#forgetAccepted()
     const tenant = this.#tenants.get(name) ?? this.#add(name)
     tenant.lastSeenAt = performance.now()
     return tenant.isKnown ? tenant.use : this.#firstCount(tenant)
@@ -135,9 +140,18 @@ export class Quotas {
         use.endCount(counted.get(name) ?? nothing)
         known.resolve()
       }
+      this.#freshAt = performance.now()
     } catch (error) {
+      for (const { use } of tenants.values()) use.failCount()
       if (!this.#closed) this.#logTrouble(error)
     }
+  }
+
+  /** Without counts a tenant may have its quota once in each such time: it cannot help that the record is slow. */
+  #forgetAccepted(): void {
+    if (performance.now() - this.#freshAt < forgetAcceptedAfterMs) return
+    this.#freshAt = performance.now()
+    for (const { use } of this.#tenants.values()) use.forgetAccepted()
   }
 
   #forget(): void {

@@ -1,11 +1,15 @@
+import { connect as connectSocket } from 'node:net'
+import { text as textOf } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
+import { pino } from 'pino'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { openEventStream } from '../../testing/event-stream.ts'
-import { listen, listenOn, type ListeningApi } from '../../testing/listening-api.ts'
+import { head, listen, listenOn, type ListeningApi } from '../../testing/listening-api.ts'
 import { adminKey } from '../../testing/platform.ts'
 import { openRecord } from '../../testing/record.ts'
 import { startTestRedis } from '../../testing/redis.ts'
 import { RateLimiter } from './rate-limiter.ts'
+import { RateLimits } from './rate-limits.ts'
 
 const perHour = (burst: number) => ({ perMs: burst / 3_600_000, burst })
 const job = { type: 'echo', input: { value: 1 } }
@@ -119,6 +123,48 @@ describe('A rate limit', () => {
     expect(await call(api, '/v1/jobs/batch', '\n', 'application/x-ndjson')).toMatchObject({ status: 422 })
     expect(await submit(api)).toMatchObject({ status: 202 })
     expect(await submit(api)).toMatchObject({ status: 429 })
+  })
+
+  it('refuses a stream that waits too long for its first token', async () => {
+    const api = await listen({ rateLimits: { key: perHour(1) }, streamLimits: { idleMs: 100 } })
+    await submit(api)
+    const answer = await call(api, '/v1/jobs/batch', `${JSON.stringify(job)}\n`, 'application/x-ndjson')
+    expect(answer).toMatchObject({
+      status: 429,
+      headers: { 'retry-after': '3600', 'content-type': expect.stringMatching(/problem\+json/) },
+      text: expect.stringMatching(/\/rate-limited"/),
+    })
+  })
+
+  it('ends a stream that waits too long for a token, and says from where to go on', async () => {
+    const api = await listen({ rateLimits: { key: perHour(2) }, streamLimits: { idleMs: 100 } })
+    const lines = `${JSON.stringify(job)}\n`.repeat(4)
+    const { status, text } = await call(api, '/v1/jobs/batch', lines, 'application/x-ndjson')
+    expect(status).toBe(202)
+    const answers = text.trim().split('\n')
+    expect(answers.length).toBe(3)
+    expect(JSON.parse(answers[2]!)).toMatchObject({
+      index: 2,
+      problem: {
+        type: expect.stringMatching(/\/rate-limited$/),
+        detail: expect.stringMatching(/from this index on/),
+      },
+    })
+  })
+
+  it('still tells a stream that sends nothing so', async () => {
+    const api = await listen({ rateLimits: { key: perHour(2) }, streamLimits: { idleMs: 100 } })
+    const silent = connectSocket(api.port, '127.0.0.1')
+    onTestFinished(() => void silent.destroy())
+    silent.write(`${head('/v1/jobs/batch', 'application/x-ndjson')}transfer-encoding: chunked\r\n\r\n`)
+    expect(await textOf(silent)).toMatch(/^HTTP\/1\.1 408 /)
+  })
+
+  it('is its own for those of different tenants that are named alike', async () => {
+    const limits = new RateLimits({ key: perHour(1), log: pino({ level: 'silent' }) })
+    onTestFinished(() => limits.close())
+    const take = (tenant: string) => limits.tryCharging({ tenant, keyId: 'jwt:somebody' }, 1)
+    expect([take('a'), take('b'), take('a')]).toEqual([true, true, false])
   })
 
   it('ends a stream that waits for it when the process drains', async () => {

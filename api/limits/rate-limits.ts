@@ -27,6 +27,8 @@ export interface Payer {
 export interface Pace {
   /** Takes one. @returns false when there is none; then it will tell when to try again. */
   take(): boolean
+  /** @returns what says why there is none, and when there will be. */
+  refusal(): Problem
 }
 
 /** Times that a request asks the store at most, when others take what it has waited for; then it takes what the next lease pays. */
@@ -96,6 +98,12 @@ export class RateLimits {
         waitFor(held)
         return false
       },
+      refusal: () => {
+        const held = this.#heldBy(payer)
+        const slowest = held.toSorted((one, other) => other.bucket.msUntil(1) - one.bucket.msUntil(1))[0]
+        if (!slowest) throw new Error('Nothing limits this payer')
+        return overLimit(slowest, 1)
+      },
     }
   }
 
@@ -121,7 +129,7 @@ export class RateLimits {
   }
 
   #heldBy({ tenant, keyId }: Payer): Held[] {
-    return this.#limiters.map((limiter) => limiter.of(limiter.name === 'tenant' ? tenant : keyId))
+    return this.#limiters.map((limiter) => limiter.of(limiter.name === 'tenant' ? tenant : `${tenant} ${keyId}`))
   }
 }
 

@@ -72,3 +72,25 @@ it('is never less than what waits, whenever a count looks', () => {
     }),
   )
 })
+
+it('forgets what no count confirms, until one tells what became of it', () => {
+  const use = new TenantUse()
+  const accept = (bytes: number) => {
+    use.handIn({ jobs: 1, bytes })
+    use.answer({ jobs: 1, bytes }, true)
+  }
+  use.beginCount()
+  use.endCount({ jobs: 5, bytes: 50 })
+  accept(10)
+  use.beginCount()
+  accept(20)
+  use.forgetAccepted()
+  expect(use.total).toEqual({ jobs: 5, bytes: 50 })
+  accept(30)
+  expect(use.total).toEqual({ jobs: 6, bytes: 80 })
+  use.endCount({ jobs: 1, bytes: 10 })
+  expect(use.total).toEqual({ jobs: 3, bytes: 60 })
+  use.beginCount()
+  use.failCount()
+  expect(use.total).toEqual({ jobs: 2, bytes: 50 })
+})

@@ -16,17 +16,24 @@ function minus(one: Amount, other: Amount): Amount {
 
 /**
  * What of one tenant waits, as far as a process knows: what it counted in the record last, and what it has accepted since that count
- * began. Jobs whose answer was due while a count ran may be in both, until the next one: rather too much than too little.
+ * began. Jobs whose answer was due while a count ran may be in both, until the next one: rather too much than too little. What no count
+ * confirms is forgotten in time, so that it adds up to no more than jobs that have run meanwhile.
  */
 export class TenantUse {
   #counted = nothing
   /** Accepted since the last count that came to an end began, but before the present one did. */
   #acceptedBefore = nothing
   #acceptedSince = nothing
+  /** Accepted so long ago without a count that it may have run. */
+  #forgotten = nothing
   #underWay = nothing
 
   get total(): Amount {
-    return [this.#counted, this.#acceptedBefore, this.#acceptedSince].reduce(plus, this.#underWay)
+    return minus([this.#counted, this.#accepted].reduce(plus, this.#underWay), this.#forgotten)
+  }
+
+  get #accepted(): Amount {
+    return plus(this.#acceptedBefore, this.#acceptedSince)
   }
 
   get isUnderWay(): boolean {
@@ -51,5 +58,16 @@ export class TenantUse {
   endCount(counted: Amount): void {
     this.#counted = counted
     this.#acceptedBefore = nothing
+    this.#forgotten = nothing
+  }
+
+  /** What was counted before is believed no more. */
+  failCount(): void {
+    this.#counted = nothing
+  }
+
+  /** What was accepted until now does not count any more, until a count has told what became of it. */
+  forgetAccepted(): void {
+    this.#forgotten = this.#accepted
   }
 }

@@ -97,6 +97,24 @@ describe('Pages of other sites', () => {
   })
 })
 
+it('Streams of events carry what other answers carry', async () => {
+  const { port } = await listen({
+    corsOrigins: ['https://app.example'],
+    rateLimits: { key: { perMs: 0.01, burst: 100 } },
+  })
+  const stream = await openEventStream(port, '/v1/events', { origin: 'https://app.example' })
+  expect(stream.headers).toMatchObject({
+    ...safe,
+    'access-control-allow-origin': 'https://app.example',
+    'access-control-expose-headers': expect.stringMatching(/jobyard-deduplicated/),
+    vary: expect.stringMatching(/origin/i),
+    ratelimit: expect.stringMatching(/^"key";r=99/),
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-store',
+  })
+  stream.close()
+})
+
 describe('What a proxy says of who it asks for', () => {
   const claim = { 'x-forwarded-for': '203.0.113.9' }
   const addressOf = async (trustedProxies?: string[]) => {

@@ -1,5 +1,5 @@
 import cors from '@fastify/cors'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -31,12 +31,29 @@ export async function registerHeaders(app: FastifyInstance, corsOrigins: readonl
     done()
   })
   if (corsOrigins.length === 0) return
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.method !== 'OPTIONS' || isPreflight(request)) done()
+    else reply.callNotFound()
+  })
   await app.register(cors, {
     origin: [...corsOrigins],
     credentials: false,
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
     allowedHeaders: ['authorization', 'content-type', 'idempotency-key', 'if-none-match', 'last-event-id', 'prefer'],
-    exposedHeaders: ['etag', 'idempotency-replayed', 'location', 'ratelimit', 'ratelimit-policy', 'retry-after'],
+    exposedHeaders: [
+      'etag',
+      'idempotency-replayed',
+      'jobyard-deduplicated',
+      'location',
+      'ratelimit',
+      'ratelimit-policy',
+      'retry-after',
+    ],
     maxAge: preflightMaxAgeS,
   })
+}
+
+/** Whether a browser asks what a page of another site may send. Other requests with OPTIONS ask what a path takes, which needs no CORS. */
+function isPreflight({ headers: { origin, ...others } }: FastifyRequest): boolean {
+  return origin !== undefined && others['access-control-request-method'] !== undefined
 }

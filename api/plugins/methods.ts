@@ -14,6 +14,7 @@ export function rememberMethods(app: FastifyInstance): void {
   const router = Router()
   const known = new Set<string>()
   app.addHook('onRoute', ({ method, url }) => {
+    if (url === '*') return // that of @fastify/cors, which is everywhere
     for (const each of [method].flat()) {
       known.add(each)
       if (!router.hasRoute(each as HTTPMethod, url)) router.on(each as HTTPMethod, url, () => {})

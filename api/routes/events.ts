@@ -1,3 +1,4 @@
+import type { OutgoingHttpHeaders } from 'node:http'
 import websocket, { type WebSocket } from '@fastify/websocket'
 import type { Sql } from '@jobyard/db/connect'
 import { platformEvents, usualEvents } from '@jobyard/db/subscription'
@@ -122,7 +123,8 @@ export const eventRoutes: FastifyPluginAsyncZod<EventRoutesOptions> = async (app
       return
     }
     reply.hijack()
-    streams.follow(request.openedStream, (onClose) => serverSentEvents(reply.raw, onClose))
+    const headers = reply.getHeaders() as OutgoingHttpHeaders
+    streams.follow(request.openedStream, (onClose) => serverSentEvents(reply.raw, headers, onClose))
   }
 
   const converse = (socket: WebSocket, request: FastifyRequest) => {

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { WebSocket } from '@fastify/websocket'
 import { asFrame, asServerSentEvent, type EndReason, type StreamMessage } from './message.ts'
 
@@ -20,8 +20,12 @@ const retryMs = 1_000
 /** Time that a reader has to take the rest of a stream that has ended, in milliseconds. */
 const lingerMs = 5_000
 
-/** Writes a stream as server-sent events. From now on the answer is its own. */
-export function serverSentEvents(response: ServerResponse, onClose: () => void): StreamSink {
+/** Writes a stream as server-sent events. From now on the answer is its own. @param headers that it carries besides. */
+export function serverSentEvents(
+  response: ServerResponse,
+  headers: OutgoingHttpHeaders,
+  onClose: () => void,
+): StreamSink {
   if (response.destroyed) queueMicrotask(onClose)
   response.once('close', onClose)
   response.on('error', () => {})
@@ -31,10 +35,10 @@ export function serverSentEvents(response: ServerResponse, onClose: () => void):
     },
     open: (id) => {
       response.writeHead(200, {
+        ...headers,
         'content-type': 'text/event-stream',
         'cache-control': 'no-store',
         'x-accel-buffering': 'no',
-        'x-content-type-options': 'nosniff',
         connection: 'close',
       })
       response.write(`retry: ${retryMs}\nid: ${id}\n\n`)
