@@ -95,6 +95,14 @@ describeOnBothCarriers('A request that is no clear HTTP', (kind) => {
     expect(answers.map((answer) => answer.slice(0, 12))).toEqual(['HTTP/1.1 200', 'HTTP/1.1 400'])
   })
 
+  it('What follows a request that is still being answered waits for its answer', async () => {
+    const socket = connect(edge.port, '127.0.0.1')
+    const whole = `${job}content-length: ${hello.length}\r\n\r\n${hello}`
+    socket.write(`${whole}${whole}nonsense\r\n\r\n`)
+    const answers = (await text(socket)).split(/(?=HTTP\/1\.1 \d)/)
+    expect(answers.map((answer) => answer.slice(0, 12))).toEqual(['HTTP/1.1 202', 'HTTP/1.1 202', 'HTTP/1.1 400'])
+  })
+
   it('A second request that is smuggled in a body is part of the body', async () => {
     const smuggled = `GET /livez HTTP/1.1\r\nhost: x\r\n\r\n`
     const answer = await edge.send(`${job}connection: close\r\ncontent-length: ${smuggled.length}\r\n\r\n${smuggled}`)

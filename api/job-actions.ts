@@ -1,8 +1,8 @@
 import { cancelJob } from '@jobyard/db/cancel'
 import { notify, unplacedChannel } from '@jobyard/db/sequence'
 import type { Database } from '@jobyard/db/connect'
-import { isId } from '@jobyard/db/ids'
-import type { Acceptance, NewJob, RefusedKey } from '@jobyard/db/intake'
+import { isId, newId } from '@jobyard/db/ids'
+import { readReplays, type Acceptance, type NewJob, type RefusedKey } from '@jobyard/db/intake'
 import { getAttempts, getJob, type JobRow } from '@jobyard/db/jobs'
 import { promoteJob } from '@jobyard/db/promote'
 import { redriveOne } from '@jobyard/db/redrive'
@@ -81,22 +81,27 @@ export class JobActions {
   }
 
   /**
-   * Makes a new job of a failed or cancelled one: once for each idempotency key, and each time without one.
+   * Makes a new job of a failed or cancelled one: once for each idempotency key, and each time without one. A replay is answered as long
+   * as one of the two jobs is there.
    *
    * @throws Problem `not-found`, `idempotency-key-reused`, or `conflict` when the job did not fail, or another one has its deduplication key.
    */
   async redrive(tenant: string, id: string, idempotencyKey?: string): Promise<Accepted> {
     const { db, tickets } = this.#options
+    const idempotency =
+      idempotencyKey === undefined ? undefined : { key: idempotencyKey, requestHash: hashOf({ redriveOf: id }) }
+    if (idempotency && isId(id)) {
+      const request = { id: newId(), tenant, idempotency }
+      const first = (await readReplays(db.sql, [request]))(request)
+      if (first.kind !== 'key-expired') return this.#redrivenBefore(tenant, id, first)
+    }
     const row = await this.#row(tenant, id)
     if (row.status !== 'failed' && row.status !== 'cancelled') {
       throw new Problem('conflict', `Only failed and cancelled jobs can be redriven; this one is ${row.status}.`)
     }
     const job = redriven(row)
-    const idempotency =
-      idempotencyKey === undefined ? undefined : { key: idempotencyKey, requestHash: hashOf({ redriveOf: id }) }
     const wanted = { of: id, id: job.id }
     const result = await redriveOne(db, tenant, wanted, idempotency, AbortSignal.timeout(redriveWithinMs))
-    const view = (accepted: Acceptance) => viewAccepted(job, row.input, row.metadata, accepted)
     if (result.kind === 'left') throw noSuchJob(id)
     if (result.kind === 'held')
       throw new Problem(
@@ -105,10 +110,23 @@ export class JobActions {
       )
     if (result.kind === 'made') {
       void tickets.send([result.job])
-      return { job: view(result.job), replayed: false, deduplicated: false }
+      return { job: viewAccepted(job, row.input, row.metadata, result.job), replayed: false, deduplicated: false }
     }
-    if (!('id' in result)) throw refusedKey(result)
-    return { job: view(result), replayed: true, deduplicated: false }
+    return this.#redrivenBefore(tenant, id, result)
+  }
+
+  /** @returns what the first redrive with an idempotency key was answered, of either job: they are alike. */
+  async #redrivenBefore(tenant: string, id: string, first: Acceptance | RefusedKey): Promise<Accepted> {
+    if (!('id' in first)) throw refusedKey(first)
+    const { sql } = this.#options.db
+    const row = (await getJob(sql, tenant, first.id)) ?? (await getJob(sql, tenant, id))
+    if (!row)
+      throw new Problem(
+        'not-found',
+        `Job ${id} was redriven as ${first.id} by this Idempotency-Key. Both have been deleted since.`,
+      )
+    const job = viewAccepted({ ...redriven(row), redriveOf: id }, row.input, row.metadata, first)
+    return { job, replayed: true, deduplicated: false }
   }
 
   /**

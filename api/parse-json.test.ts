@@ -53,6 +53,19 @@ it.each([
   expect(parseJson(`{"n":${number}}`)).toEqual({ n: Number(number) })
 })
 
+it.each([
+  ['arrays', '0,'.repeat(2_000_001).slice(0, -1), /more than 2000000 values/],
+  ['empty arrays', '[],'.repeat(1_000_001).slice(0, -1), /more than 2000000 values/],
+])('refuses more %s than a batch of vectors needs', (_what, items, message) => {
+  expect(() => parseJson(`[${items}]`)).toThrow(message)
+})
+
+it('takes a batch of vectors of 16 MiB, in time', () => {
+  const vector = JSON.stringify(Array.from({ length: 1_536 }, (_, n) => Math.sin(n)))
+  const items = Array.from({ length: 500 }, () => `{"type":"echo","input":{"value":${vector}}}`)
+  expect(parseJson(`{"jobs":[${items.join(',')}]}`)).toMatchObject({ jobs: { length: 500 } })
+})
+
 it('refuses no number that JavaScript itself writes', () => {
   fc.assert(
     fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), (n) => {

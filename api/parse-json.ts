@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import secureJsonParse from 'secure-json-parse'
 import { Problem } from './problem.ts'
-import { countMembers, findDoubleKey, maxDepth, maxMembers, scanJson } from './scan-json.ts'
+import { countMembers, findDoubleKey, maxDepth, maxMembers, maxValues, scanJson } from './scan-json.ts'
 
 /** Digits or an exponent that a double may not be able to hold; most bodies have none. */
 const suspiciousNumber = /\d{16}|\d[eE]|\.\d{15}/
@@ -23,9 +23,10 @@ export function readJson(bytes: Buffer): unknown {
  */
 export function parseJson(body: string): unknown {
   const text = body.startsWith(byteOrderMark) ? body.slice(1) : body
-  const { depth, members } = scanJson(text)
+  const { depth, members, values } = scanJson(text)
   if (depth > maxDepth) throw tooMuch(`is nested deeper than ${maxDepth} levels; make it flatter`)
   if (members > maxMembers) throw tooMuch(`has more than ${maxMembers} members; send less at once`)
+  if (values > maxValues) throw tooMuch(`has more than ${maxValues} values; send less at once`)
   const value = parse(text)
   if (members > 1 && countMembers(value) !== members) throw doubleKey(text)
   if (suspiciousNumber.test(text)) JSON.parse(text, refuseChangedNumber)
@@ -68,7 +69,7 @@ function refuseChangedNumber(key: string, value: unknown, context?: { source?: s
 
 /** @returns whether the literal and the double it was read as are the same number. */
 function isSame(source: string, value: number): boolean {
-  return Number.isFinite(value) && normalise(source) === normalise(String(value))
+  return Number.isFinite(value) && (source === String(value) || normalise(source) === normalise(String(value)))
 }
 
 /** Sign, significant digits and decimal exponent of a number's text. */

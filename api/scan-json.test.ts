@@ -8,6 +8,11 @@ function depthOf(value: unknown): number {
   return 1 + Math.max(0, ...Object.values(value).map(depthOf))
 }
 
+function countValues(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 1
+  return Object.values(value).reduce<number>((count, each) => count + countValues(each), 1)
+}
+
 it('Measures a text as its value is', () => {
   const strings = fc.string({ unit: fc.constantFrom('"', '\\', '{', '}', '[', ']', ':', ',', 'a', '\n', '\ud800') })
   const { value } = fc.letrec((tie) => ({
@@ -16,7 +21,10 @@ it('Measures a text as its value is', () => {
   fc.assert(
     fc.property(value, (each) => {
       const text = JSON.stringify(each)
-      expect(scanJson(text)).toEqual({ depth: depthOf(each), members: countMembers(each) })
+      const { values, ...shape } = scanJson(text)
+      expect(shape).toEqual({ depth: depthOf(each), members: countMembers(each) })
+      expect(values).toBeGreaterThanOrEqual(countValues(each) - 1)
+      expect(values).toBeLessThanOrEqual(2 * countValues(each))
       expect(findDoubleKey(text)).toBeUndefined()
     }),
   )
@@ -28,6 +36,10 @@ it.each([
   ['{"x":{"y":1},"z":[{"y":1,"y":1}]}', 'y'],
 ])('Finds the key that stands twice in %s', (text, key) => {
   expect(findDoubleKey(text)).toBe(key)
+})
+
+it('Finds the key that stands twice after a string as long as a body may be', () => {
+  expect(findDoubleKey(`{"long":"${'x'.repeat(16_000_000)}","y":1,"y":1}`)).toBe('y')
 })
 
 it('Measures in time that grows with the text alone', () => {

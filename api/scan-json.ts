@@ -2,20 +2,25 @@
 export const maxDepth = 64
 /** Members of objects in one body, all levels together. */
 export const maxMembers = 100_000
+/** Values in one body, those within others counted too: more than vectors of floats need in the largest body. */
+export const maxValues = 2_000_000
 
 const quote = 0x22
 const colon = 0x3a
+const comma = 0x2c
 const backslash = 0x5c
 const openBracket = 0x5b
 const closeBracket = 0x5d
 const openBrace = 0x7b
 const closeBrace = 0x7d
 
-/** What a text holds if it is JSON; counting stops above {@link maxDepth} and {@link maxMembers}. */
+/** What a text holds if it is JSON; counting stops above {@link maxDepth}, {@link maxMembers} and {@link maxValues}. */
 export interface JsonShape {
   readonly depth: number
   /** Members of objects as they are written: a key that stands twice counts twice. */
   readonly members: number
+  /** Objects, arrays, and commas: no fewer than all values but the outermost, and no more than twice as many. */
+  readonly values: number
 }
 
 /** Measures a text in one pass, without reading it as JSON: whether it is any shows later. */
@@ -23,14 +28,18 @@ export function scanJson(text: string): JsonShape {
   let level = 0
   let depth = 0
   let members = 0
-  for (let at = 0; at < text.length && depth <= maxDepth && members <= maxMembers; at++) {
+  let values = 0
+  for (let at = 0; at < text.length && depth <= maxDepth && members <= maxMembers && values <= maxValues; at++) {
     const code = text.charCodeAt(at)
     if (code === quote) at = endOfString(text, at)
     else if (code === colon) members++
-    else if (code === openBrace || code === openBracket) depth = Math.max(depth, ++level)
-    else if (code === closeBrace || code === closeBracket) level--
+    else if (code === comma) values++
+    else if (code === openBrace || code === openBracket) {
+      values++
+      depth = Math.max(depth, ++level)
+    } else if (code === closeBrace || code === closeBracket) level--
   }
-  return { depth, members }
+  return { depth, members, values }
 }
 
 /** @returns the members of a value's objects, all levels together. */
@@ -42,17 +51,19 @@ export function countMembers(value: unknown): number {
   return members
 }
 
-const token = /"(?:[^"\\]|\\.)*"|[{}:]/gs
-
 /** @returns the first key that stands twice in one object of a text that is JSON. */
 export function findDoubleKey(text: string): string | undefined {
   const objects: Set<string>[] = []
   let last = ''
-  for (const [piece] of text.matchAll(token)) {
-    if (piece === '{') objects.push(new Set())
-    else if (piece === '}') objects.pop()
-    else if (piece !== ':') last = piece
-    else {
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === openBrace) objects.push(new Set())
+    else if (code === closeBrace) objects.pop()
+    else if (code === quote) {
+      const end = endOfString(text, at)
+      last = text.slice(at, end + 1)
+      at = end
+    } else if (code === colon) {
       const key = JSON.parse(last) as string
       const keys = objects.at(-1)
       if (keys?.has(key)) return key

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { newJob, openRecord, type TestRecord } from '../testing/record.ts'
 import { cancelJob } from './cancel.ts'
 import { connect, type Database } from './connect.ts'
@@ -18,6 +18,25 @@ afterAll(() => record.close())
 
 const keyed = (deduplicationKey: string, more: Partial<NewJob> = {}) => newJob({ deduplicationKey, ...more })
 const insert = (...batch: NewJob[]) => insertOnce(record.db, batch)
+
+it('Pruning takes deduplication keys after their jobs, so that it waits for a redrive with empty hands', async () => {
+  const { id } = keyed('k')
+  await insert(keyed('k', { id }))
+  await record.end(id, 'failed', 60)
+  await record.place()
+  const redrive = await record.sql.reserve()
+  onTestFinished(() => redrive.release())
+  await redrive`begin`
+  await redrive`select from jobs where id = ${id} for update`
+  const pruned = pruneJobs(record.sql, 'default', 'failed', { jobMs: 1_000, eventMs: 1_000 })
+  const waiting = () => redrive`select from pg_locks where locktype = 'transactionid' and not granted`
+  await expect.poll(waiting).not.toHaveLength(0)
+  const keys = await redrive`select job_id from deduplications for update skip locked`
+  await redrive`rollback`
+  expect(keys).toEqual([{ jobId: id }])
+  expect(await pruned).toBe(1)
+  expect(await record.sql`select from deduplications`).toHaveLength(0)
+})
 
 describe('A deduplication key', () => {
   it.each(['queued', 'scheduled', 'running', 'retrying'])('is held by a job that is %s', async (status) => {
@@ -128,6 +147,22 @@ describe('A redrive', () => {
     expect(made.map(({ redriveOf }) => redriveOf as string).toSorted()).toEqual(ofs.toSorted())
     for (const of of ofs) expect((await record.job(of)).redrivenAs).not.toBeNull()
     expect((await again()).every(({ kind }) => kind === 'left')).toBe(true)
+  })
+
+  it('of many passes by what another transaction holds, as a pruner does', async () => {
+    const [held, free] = [await fail(newJob()), await fail(newJob())]
+    const pruner = await record.sql.reserve()
+    onTestFinished(() => pruner.release())
+    await pruner`begin`
+    await pruner`select from jobs where id = ${held} for update`
+    const wanted = [held, free].map((of) => ({ of, id: newId() }))
+    const redriven = redriveLeft(record.db.transactions, 'default', wanted, AbortSignal.timeout(3_000))
+    const results = await redriven.catch((error: unknown) => error)
+    await pruner`rollback`
+    expect(results).toMatchObject([
+      { kind: 'left', of: held },
+      { kind: 'made', of: free },
+    ])
   })
 
   it('of many that share a key makes one of them', async () => {

@@ -39,7 +39,7 @@ export async function pruneJobs(sql: Sql, queue: string, status: TerminalStatus,
       delete from jobs where id in (select id from old) returning id, tenant, tags, metadata, status
     ), ${deletedWords(sql)}, deduplication as (
       delete from deduplications where ctid = any(array(
-        select ctid from deduplications where job_id = any(array(select id from old)) for update skip locked))
+        select ctid from deduplications where job_id = any(array(select id from job)) for update skip locked))
     ), ${eventsOf(sql, sql`select id from old where past`)}, event_kept as (
       update endings set queue = null
       where ctid in (select ctid from ending) and ended_at >= ${ago(sql, ages.eventMs)}

@@ -15,7 +15,7 @@ export interface Redrive {
 
 /**
  * What became of a redrive: a new job; nothing, since another job with the deduplication key is `unfinished`; or nothing, since
- * there is no such job, or it has not failed, or (where that counts) it was redriven before.
+ * there is no such job, or it has not failed, or (where that counts) it was redriven before, or just then is, or is deleted.
  */
 export type Redriven =
   | { readonly kind: 'made'; readonly of: string; readonly job: Ticketable & Acceptance }
@@ -91,7 +91,7 @@ async function redrive(
   const locked = await sql<{ id: string }[]>`
     select id from jobs where id = any(${idsOf(wanted)}::text::uuid[]) and tenant = ${tenant} and status in ('failed', 'cancelled')
       and ${onlyLeft ? sql`redriven_as is null` : sql`true`}
-    order by id for update`
+    order by id for update ${onlyLeft ? sql`skip locked` : sql``}`
   const open = new Set(locked.map(({ id }) => id))
   const holders = new Map([...(await findHolders(sql, [...keys.values()]))].map(([name, { id }]) => [name, id]))
   const chosen: Redrive[] = []

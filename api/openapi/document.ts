@@ -14,6 +14,7 @@ export interface Parameter extends Header {
   readonly in: 'path' | 'query' | 'header'
   readonly name: string
   readonly required?: boolean
+  readonly style?: unknown
 }
 export interface Media {
   readonly schema: Schema

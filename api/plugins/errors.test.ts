@@ -3,11 +3,12 @@ import { DeadlineError } from '@jobyard/queues/deadline'
 import { RecordAwayError } from '@jobyard/queues/errors'
 import { pino } from 'pino'
 import { expect, it, onTestFinished } from 'vitest'
+import { z } from 'zod'
 import { listenOn } from '../../testing/listening-api.ts'
 import { adminKey } from '../../testing/platform.ts'
 import { openRecord } from '../../testing/record.ts'
 import { Problem, unavailable } from '../problem.ts'
-import { problemLog, problemOf } from './errors.ts'
+import { fieldErrors, problemLog, problemOf } from './errors.ts'
 
 const hello = { type: 'echo', input: { value: 1 } }
 
@@ -95,4 +96,9 @@ it('Trouble that strikes thousands of requests is logged together, and what nobo
   ])
     logProblem(problemOf(error), error)
   expect(lines).toEqual(['slow', 'a bug', 'a bug'])
+})
+
+it('What zod finds is told up to 100 errors', () => {
+  const { error } = z.array(z.string()).safeParse(Array.from({ length: 1_000 }, Number))
+  expect(fieldErrors(error!, 'input')).toHaveLength(100)
 })

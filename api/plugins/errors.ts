@@ -63,20 +63,23 @@ export function problemOf(error: unknown, { reading = false } = {}): Problem {
   )
 }
 
+/** Errors that one problem names. */
+const maxErrors = 100
+
 function validationProblem(error: {
   validation: { instancePath: string; message?: string }[]
   validationContext?: string
 }) {
-  const errors = error.validation.map(({ instancePath, message }) => ({
+  const errors = error.validation.slice(0, maxErrors).map(({ instancePath, message }) => ({
     path: instancePath.split('/').filter(Boolean).join('.'),
     message: readable(message ?? 'is invalid'),
   }))
   return invalid(errors, error.validationContext ?? 'body')
 }
 
-/** What zod found, as the errors of a problem. @param prefix path of the value that was checked. */
+/** The first {@link maxErrors} of what zod found, as the errors of a problem. @param prefix path of the value that was checked. */
 export function fieldErrors({ issues }: z.ZodError, ...prefix: string[]): FieldError[] {
-  return issues.map(({ path, message }) => ({
+  return issues.slice(0, maxErrors).map(({ path, message }) => ({
     path: [...prefix, ...path.map(String)].join('.'),
     message: readable(message),
   }))

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import type { OutgoingMessage } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -52,11 +52,22 @@ export function answerBadUrl(error: { code: string }, request: FastifyRequest, r
   void sendProblem(reply, problem)
 }
 
-/** Answers what Node's parser of HTTP refuses, and clients that are too slow. */
+/** Connections on which an answer that is due comes before the refusal of what follows its request. */
+const answersDue = new WeakSet<Duplex>()
+
+/** Answers what Node's parser of HTTP refuses, after the requests that came whole before it; and clients that are too slow. */
 export function answerClientError(error: { code?: string }, socket: Duplex): void {
-  const { _httpMessage: answer } = socket as { _httpMessage?: OutgoingMessage | null }
-  if (error.code === 'ECONNRESET' || answer?.headersSent) socket.destroy()
-  else answerOnSocket(socket, problemOfParser(error.code))
+  if (error.code === 'ECONNRESET') socket.destroy()
+  else if (!answersDue.has(socket)) answerInTurn(socket, problemOfParser(error.code))
+}
+
+function answerInTurn(socket: Duplex, problem: Problem): void {
+  const { _httpMessage: answer } = socket as { _httpMessage?: ServerResponse | null }
+  if (answer?.req.complete) {
+    answersDue.add(socket)
+    answer.once('close', () => answerInTurn(socket, problem))
+  } else if (answer?.headersSent) socket.destroy()
+  else answerOnSocket(socket, problem)
 }
 
 function problemOfParser(code = ''): Problem {

@@ -156,7 +156,8 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (
     reply.header('location', `/v1/jobs/${job.id}`)
     if (replayed) reply.header('idempotency-replayed', 'true')
     if (deduplicated) reply.header('jobyard-deduplicated', 'true')
-    if (waitMs > 0) {
+    const isNew = !replayed && !deduplicated
+    if (waitMs > 0 && (isNew || (await readAgain(tenant, job)) !== job)) {
       await finished.wait(job.id, waitMs)
       const now = (await mayStillRead(request)) ? await readAgain(request.tenant, job) : job
       reply.code(isTerminal(now.status) ? 200 : 202)
@@ -175,12 +176,12 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (
     }
   }
 
-  /** @returns the job as it is now, or as it was accepted when that cannot be read: it is durable all the same. */
+  /** @returns the job as it is now, or as it was accepted when that cannot be read: it is durable all the same, or was deleted. */
   async function readAgain(tenant: string, accepted: JobView): Promise<JobView> {
     try {
       return await withDeadline(actions.get(tenant, accepted.id), readWithinMs, 'Reading a job again')
     } catch (error) {
-      if (problemOf(error).kind !== 'unavailable') throw error
+      if (!['unavailable', 'not-found'].includes(problemOf(error).kind)) throw error
       return accepted
     }
   }

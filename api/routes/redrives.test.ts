@@ -105,6 +105,11 @@ describe('Redriving by a filter', () => {
     expect(JSON.stringify(answer.body.errors)).toContain(named)
   })
 
+  it('names 100 errors at most', async () => {
+    const metadata = Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [`f${n}`, null]))
+    expect((await redrive({ filter: { metadata } })).body.errors).toHaveLength(100)
+  })
+
   it('refuses a cursor that is none of ours', async () => {
     expect((await redrive({ filter: {}, cursor: 'x' })).status).toBe(400)
   })
@@ -179,6 +184,30 @@ it('A redrive with an Idempotency-Key is done once', async () => {
   expect(await again()).toMatchObject({ status: 202, headers: { 'idempotency-replayed': 'true' }, body: first.body })
   expect((await again(other)).body.type).toMatch(/idempotency-key-reused$/)
   expect(await record.sql`select from jobs`).toHaveLength(3)
+})
+
+it('A redrive that is repeated is answered as before while one of the jobs is there, and else says what became of them', async () => {
+  const id = await failed()
+  const again = () => call('POST', `/v1/jobs/${id}/redrive`, undefined, { 'idempotency-key': 'i' })
+  const { body } = await again()
+  await record.sql`delete from jobs where id = ${id}`
+  const replayed = { status: 202, headers: { 'idempotency-replayed': 'true', location: `/v1/jobs/${body.id}` }, body }
+  expect(await again()).toMatchObject(replayed)
+  await record.sql`update jobs set id = ${id}, redrive_of = null`
+  expect(await again()).toMatchObject(replayed)
+  await record.sql`delete from jobs`
+  const gone = await again()
+  expect(gone.status).toBe(404)
+  expect(gone.body.detail).toContain(body.id)
+})
+
+it('A replay that would wait for a job that was deleted is answered at once', async () => {
+  const first = await submit({}, { 'idempotency-key': 'i' })
+  await record.sql`delete from jobs`
+  const begin = performance.now()
+  const again = await submit({}, { 'idempotency-key': 'i', prefer: 'wait=30' })
+  expect(performance.now() - begin).toBeLessThan(10_000)
+  expect(again).toMatchObject({ status: 202, headers: { 'idempotency-replayed': 'true' }, body: first.body })
 })
 
 it('A job that has not changed is answered 304, and one that has is not', async () => {

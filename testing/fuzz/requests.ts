@@ -150,13 +150,14 @@ export class Requests {
     })
   }
 
-  #queryPart({ name, schema }: Parameter): Arbitrary<string> {
-    const fitting = this.#values.of(schema).map((value) =>
-      [value]
-        .flat()
-        .map((each) => `${name}=${encode(each)}`)
-        .join('&'),
-    )
+  #queryPart({ name, schema, style }: Parameter): Arbitrary<string> {
+    const fitting = this.#values.of(schema).map((value) => {
+      const pairs =
+        style === 'deepObject'
+          ? Object.entries(value as object).map(([field, each]) => [`${name}[${encode(field)}]`, each])
+          : [value].flat().map((each) => [name, each])
+      return pairs.map(([key, each]) => `${key}=${encode(each)}`).join('&')
+    })
     const odd = fc
       .constantFrom('', '%00', '-1', '1e9', '%20', "';--", '%F0%9F%98%80', 'x'.repeat(1_000), '0', '201')
       .map((text) => `${name}=${text}`)
