@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { call } from '../../load/call.ts'
 import type { Entry } from '../../load/ledger.ts'
 import type { Member } from '../../stage/crew.ts'
+import type { Stage } from '../../stage/stage.ts'
 import { until } from '../../until.ts'
 import type { Trial, TrialContext } from '../trial.ts'
 import { newEntry, submit, submitUntilAccepted, timed, warmUp } from './submission.ts'
@@ -43,6 +44,23 @@ async function revokeUnderLoad(context: TrialContext): Promise<void> {
       while (goesOn) asked[index]?.push(await askOnce(context, api, key))
     }),
   )
+  const { streams, revokedAt } = await revokeOnceServed(context, stage, { id, key, asked }).finally(() => {
+    goesOn = false
+    return Promise.all(loops)
+  })
+  for (const each of asked) judgeApi(context, each, revokedAt)
+  await Promise.all(streams.map((ended) => judgeStream(context, ended, revokedAt)))
+  const refusedOnes = asked.flat().filter(isRefused)
+  context.figures['requests refused with a revoked key'] = refusedOnes.length
+  for (const { entry } of refusedOnes) await submitUntilAccepted(context, stage, entry) // with another key nothing is lost
+  await context.endWell(stage)
+}
+
+async function revokeOnceServed(
+  context: TrialContext,
+  stage: Stage,
+  { id, key, asked }: { readonly id: string; readonly key: string; readonly asked: readonly Asked[][] },
+) {
   const streams = await Promise.all(stage.apis.map((api) => follow(api, key)))
   const areAllServed = () => asked.every((each) => each.filter(isAccepted).length >= acceptedBefore)
   await until('every API accepts', areAllServed)
@@ -53,14 +71,7 @@ async function revokeUnderLoad(context: TrialContext): Promise<void> {
   context.expect(revoked?.status === 204, 'row 36', `Revoking was answered with ${revoked?.status}`)
   await until('every API refuses', () => asked.every((each) => each.some(isRefused))).catch(() => {}) // told of below
   await delay(goOnMs)
-  goesOn = false
-  await Promise.all(loops)
-  for (const each of asked) judgeApi(context, each, revokedAt)
-  await Promise.all(streams.map((ended) => judgeStream(context, ended, revokedAt)))
-  const refusedOnes = asked.flat().filter(isRefused)
-  context.figures['requests refused with a revoked key'] = refusedOnes.length
-  for (const { entry } of refusedOnes) await submitUntilAccepted(context, stage, entry) // with another key nothing is lost
-  await context.endWell(stage)
+  return { streams, revokedAt }
 }
 
 async function askOnce(context: TrialContext, api: Member, key: string): Promise<Asked> {
