@@ -44,10 +44,11 @@ async function revokeUnderLoad(context: TrialContext): Promise<void> {
       while (goesOn) asked[index]?.push(await askOnce(context, api, key))
     }),
   )
-  const { streams, revokedAt } = await revokeOnceServed(context, stage, { id, key, asked }).finally(() => {
+  const stopAsking = async () => {
     goesOn = false
-    return Promise.all(loops)
-  })
+    await Promise.all(loops)
+  }
+  const { streams, revokedAt } = await revokeOnceServed(context, stage, { id, key, asked, stopAsking })
   for (const each of asked) judgeApi(context, each, revokedAt)
   await Promise.all(streams.map((ended) => judgeStream(context, ended, revokedAt)))
   const refusedOnes = asked.flat().filter(isRefused)
@@ -56,22 +57,29 @@ async function revokeUnderLoad(context: TrialContext): Promise<void> {
   await context.endWell(stage)
 }
 
-async function revokeOnceServed(
-  context: TrialContext,
-  stage: Stage,
-  { id, key, asked }: { readonly id: string; readonly key: string; readonly asked: readonly Asked[][] },
-) {
-  const streams = await Promise.all(stage.apis.map((api) => follow(api, key)))
-  const areAllServed = () => asked.every((each) => each.filter(isAccepted).length >= acceptedBefore)
-  await until('every API accepts', areAllServed)
+interface KeyInUse {
+  readonly id: string
+  readonly key: string
+  readonly asked: readonly Asked[][]
+  readonly stopAsking: () => Promise<void>
+}
 
-  const revoked = await call(stage.apis[0]?.url, `/v1/api-keys/${id}`, { method: 'DELETE' })
-  const revokedAt = performance.now()
-  context.injected('a key revoked', `answered with ${revoked?.status}`)
-  context.expect(revoked?.status === 204, 'row 36', `Revoking was answered with ${revoked?.status}`)
-  await until('every API refuses', () => asked.every((each) => each.some(isRefused))).catch(() => {}) // told of below
-  await delay(goOnMs)
-  return { streams, revokedAt }
+async function revokeOnceServed(context: TrialContext, stage: Stage, { id, key, asked, stopAsking }: KeyInUse) {
+  try {
+    const streams = await Promise.all(stage.apis.map((api) => follow(api, key)))
+    const areAllServed = () => asked.every((each) => each.filter(isAccepted).length >= acceptedBefore)
+    await until('every API accepts', areAllServed)
+
+    const revoked = await call(stage.apis[0]?.url, `/v1/api-keys/${id}`, { method: 'DELETE' })
+    const revokedAt = performance.now()
+    context.injected('a key revoked', `answered with ${revoked?.status}`)
+    context.expect(revoked?.status === 204, 'row 36', `Revoking was answered with ${revoked?.status}`)
+    await until('every API refuses', () => asked.every((each) => each.some(isRefused))).catch(() => {}) // told of below
+    await delay(goOnMs)
+    return { streams, revokedAt }
+  } finally {
+    await stopAsking()
+  }
 }
 
 async function askOnce(context: TrialContext, api: Member, key: string): Promise<Asked> {
