@@ -25,3 +25,18 @@ it.each([
   expect(line).not.toMatch(/[\u0000-\u001f\u007f]/)
   expect(JSON.parse(line)).toMatchObject({ level: 30, msg: value, value, err: { message: value } })
 })
+
+it('A password that a client of Redis says in its error stays out of the log', async () => {
+  const program = `
+    import { createLogger } from ${JSON.stringify(logger)}
+    const refused = () => Object.assign(new Error('WRONGPASS'), { command: { name: 'auth', args: ['default', 'hunter2'] } })
+    const log = createLogger('api', 'info')
+    log.warn({ err: refused(), tickets: 1 }, 'x')
+    log.warn({ err: Object.assign(new Error('outer'), { lastNodeError: refused() }) }, 'x')
+    log.error(refused())`
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program])
+  const lines = stdout.trim().split('\n')
+  expect(lines.map((line) => JSON.parse(line).err.message)).toEqual(['WRONGPASS', 'outer', 'WRONGPASS'])
+  expect(lines[0]).toContain('"name":"auth"')
+  expect(stdout).not.toContain('hunter2')
+})

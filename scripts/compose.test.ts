@@ -97,9 +97,18 @@ describe('the compose file', () => {
     expect(service).toMatchObject({ read_only: true, cap_drop: ['ALL'] })
   })
 
+  it('hands on every limit that docs/limits.md says can be set', async () => {
+    const limits = [...(await read('docs/limits.md')).matchAll(/^\| `([A-Z_]+)` +\|/gm)].map(([, name]) => name ?? '')
+    expect(limits).toContain('RATE_LIMIT_KEY')
+    const { environment } = compose.services.api
+    for (const name of limits) expect([name, environment[name]]).toEqual([name, `\${${name}:-}`])
+  })
+
   it('holds no secret: each comes from the environment, and the start says so when one is missing', () => {
     const secrets = services.flatMap(([, { environment = {} }]) =>
-      Object.entries<string>(environment).filter(([name]) => /PASSWORD|KEY|SECRET|DATABASE_URL/.test(name)),
+      Object.entries<string>(environment).filter(([name]) =>
+        /PASSWORD|(?<!LIMIT_|PUBLIC_)KEY|SECRET|DATABASE_URL/.test(name),
+      ),
     )
     expect(secrets.length).toBeGreaterThan(0)
     for (const [, value] of secrets) expect(value).toMatch(/\$\{\w+:\?/)

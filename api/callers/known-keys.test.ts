@@ -150,6 +150,21 @@ it('An answer that was asked for a second before somebody came is not believed f
   expect(await second).toBe('unknown')
 })
 
+it('A key that was revoked here stays so, whatever a look-up that was under way tells of it', async () => {
+  const shown = freshKey()
+  const digest = hash('sha256', shown, 'buffer')
+  const row: FoundKey = { id: newId(), tenant: 'a', role: 'reader', hash: digest, expiresInMs: null }
+  const asked: ((rows: FoundKey[]) => void)[] = []
+  const sql = (() => new Promise((resolve) => asked.push(resolve))) as unknown as Sql
+  const keys = new KnownKeys({ sql, circuit: quiet() })
+  const verdict = keys.judge(shown)
+  await vi.waitFor(() => expect(asked).toHaveLength(1))
+  keys.forget(row.id)
+  asked[0]?.([row])
+  expect(await verdict).toBe('unknown')
+  expect(keys.judge(shown)).toBe('unknown')
+})
+
 it('While Postgres is away nobody is let in who cannot be checked, and nobody is told to be unknown', async () => {
   const { record, keys, shown, id } = await openKeys()
   const pass = ownClock()

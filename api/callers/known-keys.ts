@@ -42,6 +42,8 @@ export class KnownKeys {
   readonly #circuit: Circuit
   readonly #known = new Map<string, Knowledge>()
   readonly #unknown = new Map<string, Knowledge>()
+  /** Ids of those that were revoked here: an answer that was under way may still tell of one. */
+  readonly #revoked = new Map<string, true>()
   readonly #underWay = new Map<string, Promise<Knowledge>>()
   readonly #usesNoted = new Map<string, number>()
   /** Look-ups of keys that are known go by themselves, so that a flood of wrong ones is not in their way. */
@@ -83,6 +85,8 @@ export class KnownKeys {
 
   /** Believes nothing of a key that was revoked here. */
   forget(id: string): void {
+    this.#revoked.set(id, true)
+    forgetOldest(this.#revoked)
     for (const [name, { key }] of this.#known) if (key?.id === id) this.#known.delete(name)
   }
 
@@ -119,8 +123,8 @@ export class KnownKeys {
     const lookUps = this.#known.has(name) ? this.#renewals : this.#firstLooks
     const askedAt = performance.now()
     try {
-      const key = await withDeadline(lookUps.add(digest), lookUpWithinMs, 'Looking up a key')
-      const knowledge = { key, askedAt }
+      const found = await withDeadline(lookUps.add(digest), lookUpWithinMs, 'Looking up a key')
+      const knowledge = { key: found && this.#revoked.has(found.id) ? undefined : found, askedAt }
       this.#remember(name, knowledge)
       return knowledge
     } catch (error) {

@@ -2,10 +2,16 @@ import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { exportJWK, SignJWT, type JWK } from 'jose'
+import { exportJWK, jwtVerify, SignJWT, type JWK } from 'jose'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { readJwtSettings } from './jwt-settings.ts'
 import { Tokens } from './tokens.ts'
+
+vi.mock('jose', async (load) => {
+  const jose = await load<typeof import('jose')>()
+  return { ...jose, jwtVerify: vi.fn<typeof jose.jwtVerify>(jose.jwtVerify) }
+})
+const { jwtVerify: actualVerify } = await vi.importActual<typeof import('jose')>('jose')
 
 const issuer = 'https://issuer.example'
 const audience = 'jobyard'
@@ -174,6 +180,41 @@ describe('Keys that an issuer publishes', () => {
       }),
     )
     expect(state.asked).toHaveLength(2)
+  })
+
+  it('that were taken back while a token was verified let nobody remember it', async () => {
+    const { state, tokens } = await openIssuer()
+    state.keys = [await published(ed.publicKey, 'first')]
+    const other = generateKeyPairSync('ed25519')
+    await judge(tokens, await sign({ header: { kid: 'first' }, claims: { tenant: 'b' } }))
+    const token = await sign({ header: { kid: 'first' } })
+    const [release, verified] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    vi.mocked(jwtVerify).mockImplementationOnce(async (...verification) => {
+      const result = await actualVerify(...verification)
+      verified.resolve()
+      await release.promise
+      return result
+    })
+    const first = judge(tokens, token)
+    await verified.promise
+    state.keys = [await published(other.publicKey, 'second')]
+    const now = Date.now()
+    vi.useFakeTimers({ toFake: ['Date'], now: now + 10_001 })
+    onTestFinished(() => void vi.useRealTimers())
+    await judge(tokens, await sign({ key: other.privateKey, header: { kid: 'second' } }))
+    release.resolve()
+    expect(await first).toMatchObject({ tenant: 'a' })
+    await expect(judge(tokens, token)).rejects.toMatchObject({ kind: 'unauthenticated' })
+  })
+
+  it('that are longer than any keys are of no use', async () => {
+    const { state, tokens } = await openIssuer()
+    state.keys = [{ ...(await published(ed.publicKey, 'first')), x: 'x'.repeat(1_048_576) }]
+    const answer = judge(tokens, await sign({ header: { kid: 'first' } }))
+    await expect(answer).rejects.toMatchObject({
+      kind: 'unavailable',
+      cause: { cause: { message: expect.stringMatching(/longer than 1048576 bytes/) } },
+    })
   })
 
   it('count on when the issuer goes away after', async () => {

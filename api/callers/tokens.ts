@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { tenantPattern } from '@jobyard/db/api-keys'
-import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose'
+import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose'
 import { Problem, unavailable } from '../problem.ts'
 import { printable } from './printable.ts'
 import { highestOf, type Caller } from './caller.ts'
@@ -29,13 +29,15 @@ export class Tokens {
   readonly #settings: JwtSettings
   readonly #keys: IssuersKeys
   readonly #remembered = new Map<string, TokenBearer>()
+  /** Times that the keys were fetched: what was found right by older ones is not remembered. */
+  #generation = 0
 
   constructor(settings: JwtSettings) {
     const { keys } = settings
     this.#settings = settings
     this.#keys =
       'jwksUrl' in keys
-        ? remoteKeys(keys.jwksUrl, () => this.#remembered.clear())
+        ? remoteKeys(keys.jwksUrl, () => this.#forgetAll())
         : { find: async () => keys.publicKey, refresh: () => {} }
   }
 
@@ -54,11 +56,22 @@ export class Tokens {
     return this.#verify(token, digest)
   }
 
+  #forgetAll(): void {
+    this.#generation++
+    this.#remembered.clear()
+  }
+
   async #verify(token: string, digest: string): Promise<TokenBearer> {
     refuseKeysOfItsOwn(token)
+    let generation = -1
+    const find: JWTVerifyGetKey = async (header, input) => {
+      generation = this.#generation
+      const key = await this.#keys.find(header, input)
+      return generation === this.#generation ? key : find(header, input)
+    }
     try {
       const { issuer, audience, keys } = this.#settings
-      const { payload } = await jwtVerify(token, this.#keys.find, {
+      const { payload } = await jwtVerify(token, find, {
         issuer,
         audience,
         algorithms: 'algorithm' in keys ? [keys.algorithm] : [...algorithms],
@@ -66,6 +79,7 @@ export class Tokens {
         clockTolerance: clockToleranceS,
       })
       const bearer = bearerOf(payload)
+      if (generation !== this.#generation) return bearer
       this.#remembered.set(digest, bearer)
       const [oldest] = this.#remembered.keys()
       if (this.#remembered.size > maxRemembered && oldest !== undefined) this.#remembered.delete(oldest)

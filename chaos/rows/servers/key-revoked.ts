@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { call } from '../../load/call.ts'
 import type { Entry } from '../../load/ledger.ts'
 import type { Member } from '../../stage/crew.ts'
+import type { Stage } from '../../stage/stage.ts'
 import { until } from '../../until.ts'
 import type { Trial, TrialContext } from '../trial.ts'
 import { newEntry, submit, submitUntilAccepted, timed, warmUp } from './submission.ts'
@@ -43,24 +44,42 @@ async function revokeUnderLoad(context: TrialContext): Promise<void> {
       while (goesOn) asked[index]?.push(await askOnce(context, api, key))
     }),
   )
-  const streams = await Promise.all(stage.apis.map((api) => follow(api, key)))
-  const areAllServed = () => asked.every((each) => each.filter(isAccepted).length >= acceptedBefore)
-  await until('every API accepts', areAllServed)
-
-  const revoked = await call(stage.apis[0]?.url, `/v1/api-keys/${id}`, { method: 'DELETE' })
-  const revokedAt = performance.now()
-  context.injected('a key revoked', `answered with ${revoked?.status}`)
-  context.expect(revoked?.status === 204, 'row 36', `Revoking was answered with ${revoked?.status}`)
-  await until('every API refuses', () => asked.every((each) => each.some(isRefused))).catch(() => {}) // told of below
-  await delay(goOnMs)
-  goesOn = false
-  await Promise.all(loops)
+  const stopAsking = async () => {
+    goesOn = false
+    await Promise.all(loops)
+  }
+  const { streams, revokedAt } = await revokeOnceServed(context, stage, { id, key, asked, stopAsking })
   for (const each of asked) judgeApi(context, each, revokedAt)
   await Promise.all(streams.map((ended) => judgeStream(context, ended, revokedAt)))
   const refusedOnes = asked.flat().filter(isRefused)
   context.figures['requests refused with a revoked key'] = refusedOnes.length
   for (const { entry } of refusedOnes) await submitUntilAccepted(context, stage, entry) // with another key nothing is lost
   await context.endWell(stage)
+}
+
+interface KeyInUse {
+  readonly id: string
+  readonly key: string
+  readonly asked: readonly Asked[][]
+  readonly stopAsking: () => Promise<void>
+}
+
+async function revokeOnceServed(context: TrialContext, stage: Stage, { id, key, asked, stopAsking }: KeyInUse) {
+  try {
+    const streams = await Promise.all(stage.apis.map((api) => follow(api, key)))
+    const areAllServed = () => asked.every((each) => each.filter(isAccepted).length >= acceptedBefore)
+    await until('every API accepts', areAllServed)
+
+    const revoked = await call(stage.apis[0]?.url, `/v1/api-keys/${id}`, { method: 'DELETE' })
+    const revokedAt = performance.now()
+    context.injected('a key revoked', `answered with ${revoked?.status}`)
+    context.expect(revoked?.status === 204, 'row 36', `Revoking was answered with ${revoked?.status}`)
+    await until('every API refuses', () => asked.every((each) => each.some(isRefused))).catch(() => {}) // told of below
+    await delay(goOnMs)
+    return { streams, revokedAt }
+  } finally {
+    await stopAsking()
+  }
 }
 
 async function askOnce(context: TrialContext, api: Member, key: string): Promise<Asked> {
