@@ -157,7 +157,7 @@ export const jobRoutes: FastifyPluginAsyncZod<JobRoutesOptions> = async (
     if (replayed) reply.header('idempotency-replayed', 'true')
     if (deduplicated) reply.header('jobyard-deduplicated', 'true')
     const isNew = !replayed && !deduplicated
-    if (waitMs > 0 && (isNew || (await readAgain(tenant, job)) !== job)) {
+    if (waitMs > 0 && (isNew || (await readAgain(request.tenant, job)) !== job)) {
       await finished.wait(job.id, waitMs)
       const now = (await mayStillRead(request)) ? await readAgain(request.tenant, job) : job
       reply.code(isTerminal(now.status) ? 200 : 202)
