@@ -25,7 +25,7 @@ export class QuotaIntake implements Pick<Intake, 'accept'> {
     try {
       this.#quotas.check(use, amount)
     } catch (error) {
-      return Promise.reject(error as Error)
+      return Promise.reject(error)
     }
     use.handIn(amount)
     const result = this.#intake.accept(job)
