@@ -2,7 +2,6 @@ import { newId } from '@jobyard/db/ids'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Cursors } from './cursor.ts'
-import { keyMatcher } from './callers/key-matcher.ts'
 import { preferredWaitMs } from './prefer.ts'
 
 describe('A cursor', () => {
@@ -41,14 +40,4 @@ it.each<[string | string[] | undefined, number]>([
   ['await=5', 0],
 ])('Prefer: %s is a wait of %i ms', (header, waitMs) => {
   expect(preferredWaitMs(header)).toBe(waitMs)
-})
-
-it('A key matches itself only', () => {
-  const matches = keyMatcher('the key')
-  expect(matches('the key')).toBe(true)
-  fc.assert(
-    fc.property(fc.string(), (text) => {
-      expect(matches(text)).toBe(text === 'the key')
-    }),
-  )
 })

@@ -70,9 +70,13 @@ export class KnownKeys {
    * @throws Problem `unavailable` when the record cannot be asked.
    */
   judge(shown: string): KeyVerdict | Promise<KeyVerdict> {
+    return this.judgeHashed(shown, hash('sha256', shown, 'buffer'))
+  }
+
+  /** As {@link judge}, of a key whose SHA-256 is known. */
+  judgeHashed(shown: string, digest: Buffer): KeyVerdict | Promise<KeyVerdict> {
     if (!keyPattern.test(shown)) return 'unknown'
-    const digest = hash('sha256', shown, 'buffer')
-    const name = digest.toString('base64')
+    const name = digest.toString('latin1')
     const now = performance.now()
     const knowledge = this.#known.get(name) ?? this.#unknown.get(name)
     const ageMs = knowledge ? now - knowledge.askedAt : Infinity

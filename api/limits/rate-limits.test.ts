@@ -164,7 +164,8 @@ describe('A rate limit', () => {
     const limits = new RateLimits({ key: perHour(1), log: pino({ level: 'silent' }) })
     onTestFinished(() => limits.close())
     const take = (tenant: string) => limits.tryCharging({ tenant, keyId: 'jwt:somebody' }, 1)
-    expect([take('a'), take('b'), take('a')]).toEqual([true, true, false])
+    const spent = '"key";r=0;t=3600'
+    expect([take('a'), take('b'), take('a')]).toEqual([spent, spent, undefined])
   })
 
   it('ends a stream that waits for it when the process drains', async () => {

@@ -51,9 +51,14 @@ export class RateLimits {
     this.#policy = this.#limiters.map(policyOf).join(', ')
   }
 
-  /** @returns whether so many tokens could be taken without asking anybody. Otherwise {@link charge} takes them, or says why not. */
-  tryCharging(payer: Payer, tokens: number): boolean {
-    return tryTaking(this.#heldBy(payer), tokens)
+  /**
+   * Takes tokens where that needs asking nobody. Otherwise {@link charge} takes them, or says why not.
+   *
+   * @returns how the payer stands then, as {@link standingOf}; undefined when nothing was taken.
+   */
+  tryCharging(payer: Payer, tokens: number): string | undefined {
+    const held = this.#heldBy(payer)
+    return tryTaking(held, tokens) ? standingOf(held) : undefined
   }
 
   /**
@@ -114,13 +119,7 @@ export class RateLimits {
 
   /** @returns `RateLimit`: how a payer stands. */
   standingOf(payer: Payer): string {
-    const now = performance.now()
-    let standing = ''
-    for (const { name, limit, bucket } of this.#heldBy(payer)) {
-      const fullInS = wholeSeconds(bucket.msUntil(limit.burst, now))
-      standing += `${standing && ', '}"${name}";r=${bucket.left(now)};t=${fullInS}`
-    }
-    return standing
+    return standingOf(this.#heldBy(payer))
   }
 
   close(): void {
@@ -131,6 +130,16 @@ export class RateLimits {
   #heldBy({ tenant, keyId }: Payer): Held[] {
     return this.#limiters.map((limiter) => limiter.of(limiter.name === 'tenant' ? tenant : `${tenant} ${keyId}`))
   }
+}
+
+function standingOf(held: readonly Held[]): string {
+  const now = performance.now()
+  let standing = ''
+  for (const { name, limit, bucket } of held) {
+    const fullInS = wholeSeconds(bucket.msUntil(limit.burst, now))
+    standing += `${standing && ', '}"${name}";r=${bucket.left(now)};t=${fullInS}`
+  }
+  return standing
 }
 
 /** @returns whether all of them surely had so many. */

@@ -75,7 +75,7 @@ export function registerAuth(app: FastifyInstance, callers: Callers): void {
 function letIn(callers: Callers, request: FastifyRequest, done: (error?: Error) => void): void {
   let caller
   try {
-    caller = callers.identify(request.headers.authorization, request.url)
+    caller = callers.identify(request.headers.authorization, request.url, request.raw.socket)
     if (!(caller instanceof Promise)) admit(request, caller)
   } catch (error) {
     return done(error as Error)

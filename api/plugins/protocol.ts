@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -17,12 +17,14 @@ const lengths: ReadonlySet<number> = new Set([...headersThatStandOnce].map((name
 export function refuseUnclearRequests(app: FastifyInstance): void {
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   app.server.on('connect', (_request, socket) => answerOnSocket(socket, noTunnel()))
-  app.addHook('onRequest', async ({ raw }) => {
-    const double = headerThatStandsTwice(raw.rawHeaders)
-    if (double) throw unclear(`The header ${double} stands twice. Send it once.`)
-    if (raw.headers.host === undefined && raw.httpVersion === '1.1')
-      throw unclear('Send the header Host, as HTTP/1.1 demands.')
-  })
+  app.addHook('onRequest', ({ raw }, _reply, done) => done(whyUnclear(raw)))
+}
+
+function whyUnclear({ rawHeaders, headers, httpVersion }: IncomingMessage): Problem | undefined {
+  const double = headerThatStandsTwice(rawHeaders)
+  if (double) return unclear(`The header ${double} stands twice. Send it once.`)
+  if (headers.host === undefined && httpVersion === '1.1') return unclear('Send the header Host, as HTTP/1.1 demands.')
+  return undefined
 }
 
 /** Who cannot say what a request is may be wrong about where the next one begins. */

@@ -16,10 +16,12 @@ export function registerRateLimits(app: FastifyInstance, limits: RateLimits): vo
   app.addHook('onRequest', (request, reply, done) => {
     const { role, authentication, chargesItself } = request.routeOptions.config
     if (request.is404 || role === 'public' || authentication === 'basic' || chargesItself?.(request)) return done()
-    if (limits.tryCharging(request, 1)) {
-      tellStanding(limits, request, reply)
+    const standing = limits.tryCharging(request, 1)
+    if (standing === undefined) charge(limits, request, reply, 1).then(() => done(), done)
+    else {
+      tellStanding(limits, reply, standing)
       done()
-    } else charge(limits, request, reply, 1).then(() => done(), done)
+    }
   })
   app.addHook('onClose', async () => limits.close())
 }
@@ -40,11 +42,11 @@ export async function charge(
   try {
     await limits.charge(request, tokens, paid)
   } finally {
-    tellStanding(limits, request, reply)
+    tellStanding(limits, reply, limits.standingOf(request))
   }
 }
 
-function tellStanding(limits: RateLimits, request: FastifyRequest, reply: FastifyReply): void {
+function tellStanding(limits: RateLimits, reply: FastifyReply, standing: string): void {
   reply.header('ratelimit-policy', limits.policy)
-  reply.header('ratelimit', limits.standingOf(request))
+  reply.header('ratelimit', standing)
 }
