@@ -69,7 +69,7 @@ export class Callers {
   #judge(shown: string, digest: Buffer): Caller | Promise<Caller> {
     if (timingSafeEqual(digest, this.#adminKey)) return keeper
     if (looksLikeToken.test(shown)) return this.#bearerOfToken(shown)
-    const verdict = this.keys.judgeHashed(shown, digest)
+    const verdict = this.keys.judge(shown, digest)
     return verdict instanceof Promise ? verdict.then(callerOf) : callerOf(verdict)
   }
 

@@ -66,15 +66,11 @@ export class KnownKeys {
   }
 
   /**
+   * @param digest its SHA-256, where that is known.
    * @returns what a key that somebody shows is; at once if that is known.
    * @throws Problem `unavailable` when the record cannot be asked.
    */
-  judge(shown: string): KeyVerdict | Promise<KeyVerdict> {
-    return this.judgeHashed(shown, hash('sha256', shown, 'buffer'))
-  }
-
-  /** As {@link judge}, of a key whose SHA-256 is known. */
-  judgeHashed(shown: string, digest: Buffer): KeyVerdict | Promise<KeyVerdict> {
+  judge(shown: string, digest: Buffer = hash('sha256', shown, 'buffer')): KeyVerdict | Promise<KeyVerdict> {
     if (!keyPattern.test(shown)) return 'unknown'
     const name = digest.toString('latin1')
     const now = performance.now()
