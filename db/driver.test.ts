@@ -61,3 +61,37 @@ describe('When a connection is lost', () => {
     await sql.end()
   })
 })
+
+describe('When a client ends', () => {
+  const connections = async () =>
+    (await record.sql<{ pid: number }[]>`select pid from pg_stat_activity where application_name = 'ending'`).length
+  const named = { max: 1, connect_timeout: 3, connection: { application_name: 'ending' } }
+
+  it('a statement that waits its turn fails, and is not run on another connection', async () => {
+    await record.sql`create table marks (id int)`
+    const sql = postgres(record.url, named)
+    await sql`select 1`
+    const underWay = sql`select pg_sleep(0.1), ${1}::int`.execute()
+    const queued = Promise.allSettled([sql`insert into marks values (${1}::int)`])
+    const ended = sql.end({ timeout: 3 })
+    await underWay
+    expect(await queued).toMatchObject([{ status: 'rejected', reason: { code: 'CONNECTION_ENDED' } }])
+    await ended
+    expect(await record.sql`select from marks`).toHaveLength(0)
+  })
+
+  it('since its connection was lost, it makes no other', async () => {
+    const closed = Promise.withResolvers<void>()
+    const onclose = () => {
+      closed.resolve()
+      void sql.end({ timeout: 0 })
+    }
+    const sql = postgres(record.url, { ...named, onclose })
+    const [row] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`
+    const lost = Promise.allSettled([1, 2, 3].map((n) => sql`select pg_sleep(1), ${n}::int`.execute()))
+    await record.sql`select pg_terminate_backend(${row!.pid}, 5000)`
+    await Promise.all([lost, closed.promise])
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect(await connections()).toBe(0)
+  })
+})

@@ -1,6 +1,6 @@
 import { connect as connectTo, type Socket } from 'node:net'
 import postgres from 'postgres'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
 import { startTcpProxy, type TcpProxy } from '../testing/tcp-proxy.ts'
 import { CommitUnknownError, ConnectionLostError, TransactionPool } from './transaction.ts'
@@ -146,6 +146,44 @@ it('ends the connection, and what it holds and waits for, when it is aborted', a
   await waiter
   expect(await marks()).toEqual([3])
   holder.catch(() => {})
+})
+
+it('runs nothing outside the transaction when it is aborted while statements wait their turn', async () => {
+  const controller = new AbortController()
+  const outcomes: string[] = []
+  const broken = pool.run(async (sql) => {
+    await sql`insert into marks values (1)`
+    const first = sql`select pg_sleep(0.05), ${1}::int`.execute()
+    const second = sql`insert into marks values (${2}::int)`.then(
+      () => outcomes.push('ran'),
+      () => outcomes.push('refused'),
+    )
+    await new Promise((resolve) => setImmediate(resolve)) // one is under way, the other waits
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }) // the answer comes before the driver's timer
+    controller.abort()
+    await first
+    while (outcomes.length === 0) await vi.advanceTimersByTimeAsync(100)
+    await second
+  }, controller.signal)
+  await expect(broken).rejects.toBeInstanceOf(ConnectionLostError)
+  vi.useRealTimers()
+  expect(outcomes).toEqual(['refused'])
+  expect(await marks()).toEqual([])
+})
+
+it('refuses a statement that its work has left behind', async () => {
+  const { late } = await pool.run(async (sql) => ({ late: () => sql`insert into marks values (1)` }))
+  await expect(late()).rejects.toThrow('This transaction is over')
+  expect(await marks()).toEqual([])
+})
+
+it('says so when Postgres answers COMMIT with a rollback', async () => {
+  const swallowed = pool.run(async (sql) => {
+    await sql`insert into marks values (1)`
+    await sql`select 1 / 0`.catch(() => {})
+  })
+  await expect(swallowed).rejects.toThrow('The transaction was rolled back')
+  expect(await marks()).toEqual([])
 })
 
 it.each(['begin', 'reserve', 'end', 'listen'] as const)(

@@ -116,19 +116,19 @@ async function begins({ sql, answerWithinMs }: Client): Promise<boolean> {
 }
 
 /** @returns false when the connection was lost: the driver tells its statements before it tells us. */
-async function rollsBack(client: Client, sql: postgres.Sql): Promise<boolean> {
+async function rollsBack(client: Client): Promise<boolean> {
   if (client.lost) return false
-  return answered(sql`rollback`, client.answerWithinMs).then(
+  return answered(client.sql`rollback`, client.answerWithinMs).then(
     () => !client.lost,
     () => false,
   )
 }
 
 /** @throws Error when the server does not answer; nothing else ends the wait on a connection that has fallen silent. */
-async function answered(statement: PromiseLike<unknown>, withinMs: number): Promise<void> {
+async function answered<T>(statement: PromiseLike<T>, withinMs: number): Promise<T> {
   const silence = new AbortController()
   try {
-    await Promise.race([
+    return await Promise.race([
       statement,
       delay(withinMs, undefined, silence).then(() => {
         throw new Error(`There was no answer for ${withinMs / 1_000} s`)
@@ -140,16 +140,23 @@ async function answered(statement: PromiseLike<unknown>, withinMs: number): Prom
 }
 
 async function inTransaction<T>(client: Client, work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
-  const sql = guarded(client)
-  const result = await work(sql).catch(async (error: unknown) => {
-    if (await rollsBack(client, sql)) throw error
-    throw new ConnectionLostError('The connection was lost during the transaction', { cause: error })
-  })
+  let over = false
+  const refusal = () => {
+    if (client.lost) return new ConnectionLostError('The connection of this transaction was lost')
+    return over ? new Error('This transaction is over; wait for each of its statements') : undefined
+  }
+  const result = await work(guarded(client.sql, refusal))
+    .finally(() => (over = true))
+    .catch(async (error: unknown) => {
+      if (await rollsBack(client)) throw error
+      throw new ConnectionLostError('The connection was lost during the transaction', { cause: error })
+    })
   if (client.lost) throw new ConnectionLostError('The connection was lost before COMMIT')
   client.committing = true
-  await answered(sql`commit`, client.answerWithinMs).catch((error: unknown) => {
+  const { command } = await answered(client.sql`commit`, client.answerWithinMs).catch((error: unknown) => {
     throw new CommitUnknownError('The connection was lost during COMMIT', { cause: error })
   })
+  if (command !== 'COMMIT') throw new Error('The transaction was rolled back: one of its statements had failed')
   return result
 }
 
@@ -163,21 +170,21 @@ interface Statement {
 const offLimits = new Set<string | symbol>(['begin', 'reserve', 'end', 'close', 'listen', 'subscribe'])
 
 /**
- * The client, but statements after the loss of its connection are refused. The driver would reconnect and run them outside
- * the transaction.
+ * The client, but statements are refused once the connection is lost or the transaction over: they would run outside of it, or in
+ * the next one.
  */
-function guarded(client: Client): postgres.Sql {
+function guarded(client: postgres.Sql, refusal: () => Error | undefined): postgres.Sql {
   const guard = (made: unknown) => {
     if (isStatement(made)) {
       const run = made.handler
-      made.handler = (statement) =>
-        client.lost
-          ? statement.reject(new ConnectionLostError('The connection of this transaction was lost'))
-          : run(statement)
+      made.handler = (statement) => {
+        const refused = refusal()
+        return refused ? statement.reject(refused) : run(statement)
+      }
     }
     return made
   }
-  return new Proxy(client.sql, {
+  return new Proxy(client, {
     apply: (target, _self, args) => guard(Reflect.apply(target, undefined, args)),
     get: (target, name) => {
       if (offLimits.has(name)) throw new TypeError(`sql.${String(name)} has no place inside a transaction`)

@@ -1,13 +1,12 @@
 /*
- * Mends the driver `postgres` after its installation, where a connection that is lost at a bad moment would end the process, or give
- * a statement that was never sent an empty result: see docs/decisions/0011-a-patched-driver.md. Plain JavaScript, since npm may run it
- * with an older Node. Does nothing when it has been done.
+ * Mends the driver `postgres` after its installation, where a connection that is lost at a bad moment would end the process, give
+ * a statement that was never sent an empty result, or run it on another connection: see docs/decisions/0011-a-patched-driver.md. Plain
+ * JavaScript, since npm may run it with an older Node. Does nothing where it has been done.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-const mended = '// Mended by scripts/patch-driver.mjs.\n'
-const replacements = [
+const connection = [
   {
     why: 'There may be no connection any more when the time to write has come: what was to be written fails, not the process.',
     old: `    const x = socket.write(chunk, fn)
@@ -58,15 +57,59 @@ const replacements = [
     new: `        return fetchArrayTypes().catch(() => {})
 `,
   },
+  {
+    why: 'A connection that is terminated is not made again, although it was about to be.',
+    old: `  function reconnect() {
+    setTimeout(connect, `,
+    new: `  function reconnect() {
+    reconnectTimer = setTimeout(connect, `,
+  },
+  {
+    why: 'The timer of the one above.',
+    old: `    , nextWriteTimer = null
+`,
+    new: `    , nextWriteTimer = null
+    , reconnectTimer = null
+`,
+  },
+  {
+    why: 'The end of the same.',
+    old: `    clearImmediate(nextWriteTimer)
+    if (socket) {
+`,
+    new: `    clearImmediate(nextWriteTimer)
+    clearTimeout(reconnectTimer)
+    if (socket) {
+`,
+  },
+]
+const client = [
+  {
+    why: 'What waits for its turn when the client ends fails; it would be run once more connections are made, outside its transaction.',
+    old: `    await 1
+    let timer
+`,
+    new: `    await 1
+    while (queries.length)
+      queries.shift().reject(Errors.connection('CONNECTION_ENDED', options, options))
+    let timer
+`,
+  },
 ]
 
-const file = fileURLToPath(new URL('connection.js', import.meta.resolve('postgres')))
-const source = readFileSync(file, 'utf8')
-if (!source.startsWith(mended)) {
-  const patched = replacements.reduce((text, { why, old, new: better }) => {
+/** Replaces exact lines, each found once, in a file of the driver; leaves those that have been replaced. */
+function mend(name, replacements) {
+  const file = fileURLToPath(new URL(name, import.meta.resolve('postgres')))
+  const source = readFileSync(file, 'utf8')
+  const mended = replacements.reduce((text, { why, old, new: better }) => {
+    if (text.includes(better)) return text
     if (text.split(old).length !== 2) throw new Error(`The driver is not the one that this mends (${why})`)
     return text.replace(old, () => better)
   }, source)
-  writeFileSync(`${file}.new`, mended + patched)
+  if (mended === source) return
+  writeFileSync(`${file}.new`, mended)
   renameSync(`${file}.new`, file)
 }
+
+mend('connection.js', connection)
+mend('index.js', client)
