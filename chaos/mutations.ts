@@ -130,8 +130,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'what a handler wrote before it threw is committed',
     file: 'db/transaction.ts',
-    find: 'return answered(sql`rollback`',
-    replace: 'return answered(sql`commit`',
+    find: 'return answered(client.sql`rollback`',
+    replace: 'return answered(client.sql`commit`',
     invariant: 'what a handler wrote in its transaction is there once, if it completed the job',
   },
   {
