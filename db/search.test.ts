@@ -138,6 +138,16 @@ it('A listing goes on where it was, also over pages on which nothing fits, and e
   }
 })
 
+it('A listing of all types is in the order of the jobs, page by page', async () => {
+  const types = ['b', 'a', 'c', 'a', 'b', 'b', 'a', 'c', 'd']
+  const ids = await add(...types.map((type) => ({ type })), { type: 'e', tenant: 'theirs' })
+  const mine = ids.slice(0, types.length).toReversed()
+  expect(await find({})).toEqual(mine)
+  expect(await find({ before: mine[3] }, 3)).toEqual(mine.slice(4, 7))
+  expect(await find({ type: 'b' })).toEqual(mine.filter((_, n) => types.toReversed()[n] === 'b'))
+  expect(await find({ type: 'e' })).toEqual([])
+})
+
 it('A listing is bounded by when jobs were made, whatever the clock of their ids says', async () => {
   const [old, young] = await add({}, {})
   await record.sql`update jobs set created_at = created_at - interval '1 hour' where id = ${old!}`

@@ -42,8 +42,8 @@ type Fragment = ReturnType<typeof summaryColumns>
 type Listed<Row> = Row & { readonly id: string | null; readonly lastSeen: string | null }
 
 /**
- * Reads a page of a tenant's jobs, newest first, in bounded time: it walks one list, that of the jobs with a word, of a type or of the
- * tenant, and looks at so many at most. A page on which few or none fit may have others after it.
+ * Reads a page of a tenant's jobs, newest first, in bounded time: it walks one list, that of the jobs with a word or of a type, or the
+ * lists of all types as one, and looks at so many at most. A page on which few or none fit may have others after it.
  *
  * @param sql the pool of listings: with other plans a list might be read whole.
  * @param limit rows at most.
@@ -84,7 +84,11 @@ async function readPage<Row extends { readonly id: string }>(
   columns: Fragment,
 ): Promise<{ rows: Row[]; next: string | undefined }> {
   const words = wordsOf(filter)
-  const { list: walked, order } = listOf(sql, tenant, filter, words[0])
+  const list = words[0]
+    ? listOfWord(sql, tenant, filter, words[0])
+    : listOfTypes(sql, tenant, filter, filter.type === undefined ? await typesOf(sql, tenant) : [filter.type])
+  if (!list) return { rows: [], next: undefined }
+  const { walked, order } = list
   const listed = await sql<Listed<Row>[]>`
     with page as materialized (
       select j.* from (${walked} limit ${look}::int) as seen cross join lateral (
@@ -110,39 +114,63 @@ function wordsOf({ metadata = {}, tag, status }: JobFilter): string[] {
   ]
 }
 
+/** How the jobs `seen` of a list within the filter's range are read, newest first, and what their order is. */
+interface List {
+  readonly walked: Fragment
+  readonly order: Fragment
+}
+
 /**
- * The jobs `seen` of a list within the filter's range, newest first, and what their order is. What the list is of is said by comparing rows,
- * and its order by all columns: so only the index of these columns fits, whatever Postgres believes about the table.
+ * What the list is of is said by comparing rows, and its order by all columns: so only the index of these columns fits, whatever
+ * Postgres believes about the table.
  */
-function listOf(
-  sql: Sql,
-  tenant: string,
-  filter: JobFilter,
-  word: string | undefined,
-): { readonly list: Fragment; readonly order: Fragment } {
-  const { type, createdAfter, createdBefore, before = highestId } = filter
+function listOfWord(sql: Sql, tenant: string, filter: JobFilter, word: string): List {
+  const { after, until } = rangeOf(filter)
+  return {
+    walked: sql`select tenant, word, job_id as id from search_words
+      where (tenant, word, job_id) < (${tenant}, ${word}, ${until}::uuid) and (tenant, word, job_id) >= (${tenant}, ${word}, ${after}::uuid)
+      order by tenant desc, word desc, job_id desc`,
+    order: sql`seen.tenant desc, seen.word desc, seen.id desc`,
+  }
+}
+
+/**
+ * Only `jobs_by_type` has this order of ids. Several types are merged while they are read, each as far as it is needed: for that
+ * each must be in order by itself.
+ *
+ * @returns undefined where there is no type.
+ */
+function listOfTypes(sql: Sql, tenant: string, filter: JobFilter, types: readonly string[]): List | undefined {
+  const { after, until } = rangeOf(filter)
+  const [first, ...others] = types.map(
+    (type) =>
+      sql`(select id from jobs where tenant = ${tenant} and type = ${type} and id < ${until}::uuid and id >= ${after}::uuid order by id desc nulls last)`,
+  )
+  if (!first) return undefined
+  const all = others.reduce((left, right) => sql`${left} union all ${right}`, first)
+  return {
+    walked: sql`select id from (${all}) as lists order by id desc nulls last`,
+    order: sql`seen.id desc nulls last`,
+  }
+}
+
+/** @returns the types of which the tenant has jobs; one look into the index for each. */
+async function typesOf(sql: Sql, tenant: string): Promise<string[]> {
+  const rows = await sql<{ type: string }[]>`
+    with recursive each as (
+      (select type from jobs where tenant = ${tenant} order by type limit 1)
+      union all
+      select (select type from jobs where tenant = ${tenant} and type > each.type order by type limit 1) from each where each.type is not null
+    )
+    select type from each where type is not null`
+  return rows.map(({ type }) => type)
+}
+
+/** @returns the ids between which the filter's jobs are, the upper one left out. */
+function rangeOf({ createdAfter, createdBefore, before = highestId }: JobFilter): { after: string; until: string } {
   const after = firstIdAt((createdAfter?.getTime() ?? 0) - idSkewMs)
   const latest = createdBefore === undefined ? highestId : firstIdAt(createdBefore.getTime() + idSkewMs)
-  const until = before < latest ? before : latest
-  if (word !== undefined)
-    return {
-      list: sql`select tenant, word, job_id as id from search_words
-        where (tenant, word, job_id) < (${tenant}, ${word}, ${until}::uuid) and (tenant, word, job_id) >= (${tenant}, ${word}, ${after}::uuid)
-        order by tenant desc, word desc, job_id desc`,
-      order: sql`seen.tenant desc, seen.word desc, seen.id desc`,
-    }
-  if (type !== undefined)
-    return {
-      list: sql`select tenant, type, id from jobs
-        where (tenant, type, id) < (${tenant}, ${type}, ${until}::uuid) and (tenant, type, id) >= (${tenant}, ${type}, ${after}::uuid)
-        order by tenant desc, type desc, id desc`,
-      order: sql`seen.tenant desc, seen.type desc, seen.id desc`,
-    }
-  return {
-    list: sql`select tenant, id from jobs where (tenant, id) < (${tenant}, ${until}::uuid) and (tenant, id) >= (${tenant}, ${after}::uuid)
-      order by tenant desc, id desc`,
-    order: sql`seen.tenant desc, seen.id desc`,
-  }
+  return { after, until: before < latest ? before : latest }
 }
 
 /** Conditions on jobs `j` that are met on the way. One that is asked by `exists` could be answered by reading all jobs with a word. */

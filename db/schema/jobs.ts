@@ -68,8 +68,8 @@ export const jobs = pgTable(
     index('jobs_due')
       .on(job.dueAt)
       .where(sql`due_at is not null`),
-    index('jobs_by_tenant').on(job.tenant, job.id),
-    index('jobs_by_type').on(job.tenant, job.type, job.id),
+    // Nulls are first, though there are none, so that no other index has this order.
+    index('jobs_by_type').on(job.tenant, job.type, job.id.asc().nullsFirst()),
     check('jobs_status', sql`status in ('scheduled', 'queued', 'running', 'retrying', ${terminal})`),
     check('jobs_finished_at', sql`(finished_at is not null) = (status in (${terminal}))`),
     check('jobs_worker', sql`status <> 'running' or worker_id is not null`),
