@@ -334,4 +334,21 @@ describe('With plans that were made while the table was tiny', () => {
     await live()
     expect((await countIndexReads(db.sql)) - before).toBeLessThan(100)
   })
+
+  it('requeueing orphans reads no jobs of workers that live when many run', async () => {
+    const ids = await record.sql<{ id: string }[]>`
+      insert into jobs (id, tenant, type, queue, status, priority, input, metadata, tags, internal, max_attempts, timeout_ms, created_at, ticketed_at)
+      select uuidv7(), 'default', 'echo', 'default', 'queued', 0, '{}', '{}', '{}', false, 1, 1, now(), now() from generate_series(1, 20000)
+      returning id`
+    await record.sql`truncate claims`
+    await record.sql`vacuum (analyze)`
+    await requeueOrphans(db.sql)
+    for (let at = 0; at < ids.length; at += 500) {
+      const batch = ids.slice(at, at + 500).map(({ id }) => id)
+      await claimJobs(record.sql, worker, batch)
+    }
+    const before = await countIndexReads(db.sql)
+    await requeueOrphans(db.sql)
+    expect((await countIndexReads(db.sql)) - before).toBeLessThan(100)
+  })
 })

@@ -20,9 +20,9 @@ export function queuedJobs(sql: Sql) {
   return sql`arrivals a join jobs j on ${waitingSince(sql)}`
 }
 
-/** Source of rows: every running job `j`, once, with its claim `c`; narrow it by the worker of `c`. */
-export function runningJobs(sql: Sql) {
-  return sql`claims c join jobs j on ${runningUnder(sql)}`
+/** Source of rows: every running job `j`, once, with its claim `c`; narrow it by the worker of `c`, or name what holds `claims` that are narrowed. */
+export function runningJobs(sql: Sql, claims = sql`claims`) {
+  return sql`${claims} c join jobs j on ${runningUnder(sql)}`
 }
 
 /*

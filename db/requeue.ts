@@ -52,8 +52,8 @@ export async function handBack(sql: Sql, workerId: string, runs?: readonly Owned
 export async function requeueOrphans(sql: Sql): Promise<Ticketable[]> {
   return requeue(sql, {
     rows: sql`
-      select j.id, j.worker_id from ${runningJobs(sql)} where not exists (select from workers w where w.id = c.worker_id)
-      limit 1000 for update of j skip locked`,
+      with gone as materialized (select * from claims c where not exists (select from workers w where w.id = c.worker_id))
+      select j.id, j.worker_id from ${runningJobs(sql, sql`gone`)} limit 1000 for update of j skip locked`,
     stillMine: sql`not exists (select from workers w where w.id = j.worker_id)`,
     crashed: true,
   })

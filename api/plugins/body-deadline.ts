@@ -6,25 +6,31 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
  */
 export class BodyDeadline {
   readonly #ms: number
-  readonly #timers = new WeakMap<IncomingMessage, NodeJS.Timeout>()
+  /** Requests of this turn of the event loop. Of most the body has come as well when it ends. */
+  #fresh: [IncomingMessage, ServerResponse][] = []
+  readonly #lifted = new WeakSet<IncomingMessage>()
 
   /** @param ms time that a body may take, in milliseconds. */
   constructor(server: Server, ms: number) {
     this.#ms = ms
-    server.prependListener('request', (request, response) => this.#watch(server, request, response))
+    server.prependListener('request', (request, response) => {
+      if (this.#fresh.push([request, response]) === 1) setImmediate(() => this.#watchIncomplete(server))
+    })
   }
 
   /** Lets this request take longer; from now on somebody else must watch it. */
   lift(request: IncomingMessage): void {
-    clearTimeout(this.#timers.get(request))
+    this.#lifted.add(request)
   }
 
-  #watch(server: Server, request: IncomingMessage, response: ServerResponse): void {
-    const { 'content-length': length, 'transfer-encoding': encoding } = request.headers
-    if (encoding === undefined && (length === undefined || length === '0')) return
-    const timer = setTimeout(() => cutOff(server, request, response), this.#ms)
-    this.#timers.set(request, timer)
-    request.once('close', () => clearTimeout(timer))
+  #watchIncomplete(server: Server): void {
+    const requests = this.#fresh
+    this.#fresh = []
+    for (const [request, response] of requests) {
+      if (request.complete) continue
+      const timer = setTimeout(() => this.#lifted.has(request) || cutOff(server, request, response), this.#ms)
+      request.once('close', () => clearTimeout(timer))
+    }
   }
 }
 

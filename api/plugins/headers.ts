@@ -10,14 +10,14 @@ declare module 'fastify' {
 
 /**
  * What every answer of the API carries, as the OWASP REST Security Cheat Sheet has it. Helmet, which makes those of the pages, puts
- * together its list anew for each request, and sends what only pages need.
+ * together its list anew for each request, and sends what only pages need; `X-Frame-Options` is told by `frame-ancestors`.
  */
 const headers = {
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-  'strict-transport-security': 'max-age=31536000',
   'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY',
 } as const
+/** Only what came encrypted may be answered with it (RFC 6797, 7.2). */
+const alwaysEncrypted = 'max-age=31536000'
 
 /** Time for which a browser need not ask again what it may send, in seconds. */
 const preflightMaxAgeS = 600
@@ -26,6 +26,7 @@ const preflightMaxAgeS = 600
 export async function registerHeaders(app: FastifyInstance, corsOrigins: readonly string[]): Promise<void> {
   app.addHook('onRequest', (request, reply, done) => {
     if (request.routeOptions.config.servesPages !== true) reply.headers(headers)
+    if (request.protocol === 'https') reply.header('strict-transport-security', alwaysEncrypted)
     done()
   })
   if (corsOrigins.length === 0) return

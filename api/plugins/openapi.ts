@@ -62,7 +62,7 @@ export async function registerOpenApi(app: FastifyInstance, version: string): Pr
   app.get('/openapi.json', { config: { role: 'public' }, schema: { hide: true } }, async () => app.swagger())
 }
 
-/** The pages load nothing that is not served here. They may come without TLS, from this machine. */
+/** The pages load nothing that is not served here. What every answer carries is not added again. */
 const pageHeaders: FastifyHelmetOptions = {
   contentSecurityPolicy: {
     useDefaults: false,
@@ -76,7 +76,7 @@ const pageHeaders: FastifyHelmetOptions = {
       frameAncestors: ["'none'"],
     },
   },
-  strictTransportSecurity: { maxAge: 31_536_000, includeSubDomains: false },
+  strictTransportSecurity: false,
   xFrameOptions: { action: 'deny' },
 }
 
