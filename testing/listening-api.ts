@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net'
-import { buildApp, type AppDependencies } from '@jobyard/api/app'
+import { buildApp } from '@jobyard/api/app'
+import type { AppDependencies } from '@jobyard/api/services'
 import type { Database } from '@jobyard/db/connect'
 import { openCarrier } from '@jobyard/queues/carrier'
 import { createCatalogue } from '@jobyard/queues/catalogue'

@@ -47,6 +47,7 @@ const statements: readonly (readonly [RegExp, string])[] = [
   [/error, worker_id, started_at, finished_at from attempts/, 'read-attempts'],
   [/select id from jobs where id = any/, 'find-finished'],
   [/as seen cross join lateral/, 'list-jobs'],
+  [/from each where type is not null/, 'list-types'],
   [/insert into queues/, 'ensure-queues'],
   [/update queues set paused/, 'set-paused'],
   [/as oldest_ready_ms/, 'count-queues'],
