@@ -79,9 +79,10 @@ export function connect(url: string, options: ConnectOptions): Database {
     })
   const socket = watchedSockets(silentMs)
   const sql = client({ statement_timeout: statementTimeoutMs, ...hotPlans }, { max, socket })
+  const ofTransactions = { ...endsWithItsClient, application_name: `${applicationName} transaction` }
   const transactions = new TransactionPool(
-    (onclose) =>
-      client({ ...endsWithItsClient, application_name: `${applicationName} transaction` }, { max: 1, onclose }),
+    // The driver ends a connection of a certain age between two statements, of a transaction as well.
+    (onclose) => client(ofTransactions, { max: 1, onclose, max_lifetime: null }),
     maxTransactions,
   )
   const listings = client({ statement_timeout: statementTimeoutMs, ...hotPlans, ...orderedPlans }, { max: 4, socket })
