@@ -50,7 +50,10 @@ const endsWithItsClient = {
   tcp_keepalives_count: 3,
 }
 
-/** @returns wait before a connection that was lost is made again, in seconds; the driver would come to wait for twenty. */
+/**
+ * @returns wait before a connection that was lost is made again, in seconds; the driver would come to wait for twenty. Never nothing:
+ *   a client that is ended when its connection is lost must be faster than its driver.
+ */
 function backoff(losses: number): number {
   return Math.min(0.025 * 2 ** losses, 0.5)
 }
@@ -81,7 +84,7 @@ export function connect(url: string, options: ConnectOptions): Database {
   const sql = client({ statement_timeout: statementTimeoutMs, ...hotPlans }, { max, socket })
   const ofTransactions = { ...endsWithItsClient, application_name: `${applicationName} transaction` }
   const transactions = new TransactionPool(
-    // The driver ends a connection of a certain age between two statements, of a transaction as well.
+    // The driver would end a connection of a certain age between two statements, of a transaction as well.
     (onclose) => client(ofTransactions, { max: 1, onclose, max_lifetime: null }),
     maxTransactions,
   )

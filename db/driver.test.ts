@@ -1,4 +1,4 @@
-import { connect as connectTo, type Socket } from 'node:net'
+import { connect as connectTo, Socket } from 'node:net'
 import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
@@ -78,6 +78,17 @@ describe('When a client ends', () => {
     expect(await queued).toMatchObject([{ status: 'rejected', reason: { code: 'CONNECTION_ENDED' } }])
     await ended
     expect(await record.sql`select from marks`).toHaveLength(0)
+  })
+
+  it('while its connection is being made, the connection is not made', async () => {
+    const opening = new Socket()
+    const options = { max: 1, socket: () => opening.connect({ port: 1, host: 'nobody', lookup: () => {} }) }
+    const sql = postgres(record.url, options)
+    const begun = Promise.allSettled([sql`select 1`])
+    while (!opening.connecting) await new Promise((resolve) => setImmediate(resolve))
+    await sql.end({ timeout: 0 })
+    expect(await begun).toMatchObject([{ reason: { code: 'CONNECTION_DESTROYED' } }])
+    expect(opening.destroyed).toBe(true)
   })
 
   it('since its connection was lost, it makes no other', async () => {

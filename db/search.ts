@@ -154,13 +154,13 @@ function listOfTypes(sql: Sql, tenant: string, filter: JobFilter, types: readonl
   }
 }
 
-/** @returns the types of which the tenant has jobs; one look into the index for each. */
+/** @returns the types of which the tenant has jobs; one look into the index for each, where its newest job is: the oldest ones are deleted. */
 async function typesOf(sql: Sql, tenant: string): Promise<string[]> {
   const rows = await sql<{ type: string }[]>`
     with recursive each as (
-      (select type from jobs where tenant = ${tenant} order by type limit 1)
+      (select type from jobs where tenant = ${tenant} order by type desc limit 1)
       union all
-      select (select type from jobs where tenant = ${tenant} and type > each.type order by type limit 1) from each where each.type is not null
+      select (select type from jobs where tenant = ${tenant} and type < each.type order by type desc limit 1) from each where each.type is not null
     )
     select type from each where type is not null`
   return rows.map(({ type }) => type)

@@ -177,6 +177,14 @@ it('refuses a statement that its work has left behind', async () => {
   expect(await marks()).toEqual([])
 })
 
+it('replaces a connection that has reached its age, after its transaction', async () => {
+  const aging = new TransactionPool((onclose) => postgres(record.url, { max: 1, onclose }), 1, { renewAfterMs: 0 })
+  const pids = [1, 2].map(() => aging.run((sql) => sql`select pg_backend_pid() as pid`))
+  const [one, other] = (await Promise.all(pids)).map(([row]) => row?.pid as number)
+  expect(one).not.toBe(other)
+  await aging.close()
+})
+
 it('says so when Postgres answers COMMIT with a rollback', async () => {
   const swallowed = pool.run(async (sql) => {
     await sql`insert into marks values (1)`
@@ -186,7 +194,7 @@ it('says so when Postgres answers COMMIT with a rollback', async () => {
   expect(await marks()).toEqual([])
 })
 
-it.each(['begin', 'reserve', 'end', 'listen'] as const)(
+it.each(['begin', 'reserve', 'end', 'listen', 'notify', 'file', 'largeObject'] as const)(
   'refuses %s, which would leave the transaction',
   async (name) => {
     await expect(pool.run(async (sql) => sql[name] as unknown)).rejects.toThrow(`sql.${name} has no place`)
@@ -198,7 +206,9 @@ describe('When its connection has fallen silent', () => {
   let silent: TransactionPool
   beforeEach(async () => {
     network = await startTcpProxy(record.url)
-    silent = new TransactionPool((onclose) => postgres(network.url, { max: 1, onclose, onnotice: () => {} }), 1, 500)
+    silent = new TransactionPool((onclose) => postgres(network.url, { max: 1, onclose, onnotice: () => {} }), 1, {
+      answerWithinMs: 500,
+    })
     await silent.run((sql) => sql`select 1`)
   })
   afterEach(async () => {

@@ -17,6 +17,8 @@ export type OpenClient = (onClose: () => void) => postgres.Sql
 
 interface Client {
   readonly sql: postgres.Sql
+  /** When it was made, on the monotonic clock in milliseconds. */
+  readonly madeAt: number
   readonly answerWithinMs: number
   lost: boolean
   /** COMMIT was sent. */
@@ -30,6 +32,7 @@ interface Client {
 export class TransactionPool {
   readonly #open: OpenClient
   readonly #answerWithinMs: number
+  readonly #renewAfterMs: number
   readonly #limit: ReturnType<typeof pLimit>
   readonly #idle: Client[] = []
   readonly #all = new Set<Client>()
@@ -37,10 +40,13 @@ export class TransactionPool {
   /**
    * @param size transactions, hence connections, at once; further ones wait.
    * @param answerWithinMs time that BEGIN and COMMIT may take before their connection is given up, in milliseconds.
+   * @param renewAfterMs age at which a connection is replaced, between two transactions, in milliseconds: what a server process has
+   *   planned and cached for it stays as long as the connection.
    */
-  constructor(open: OpenClient, size: number, answerWithinMs = 10_000) {
+  constructor(open: OpenClient, size: number, { answerWithinMs = 10_000, renewAfterMs = 30 * 60_000 } = {}) {
     this.#open = open
     this.#answerWithinMs = answerWithinMs
+    this.#renewAfterMs = renewAfterMs
     this.#limit = pLimit(size)
   }
 
@@ -85,6 +91,7 @@ export class TransactionPool {
     }
     const client: Client = {
       sql: this.#open(() => this.#lose(client)),
+      madeAt: performance.now(),
       answerWithinMs: this.#answerWithinMs,
       lost: false,
       committing: false,
@@ -97,7 +104,9 @@ export class TransactionPool {
 
   #release(client: Client): void {
     client.committing = false
-    if (!client.lost) this.#idle.push(client)
+    if (client.lost) return
+    if (performance.now() - client.madeAt < this.#renewAfterMs) this.#idle.push(client)
+    else this.#lose(client)
   }
 
   /** Ends the client at once: the driver would reconnect and run what it still has queued outside the transaction. */
@@ -164,10 +173,21 @@ async function inTransaction<T>(client: Client, work: (sql: postgres.Sql) => Pro
 interface Statement {
   handler: (statement: Statement) => unknown
   reject: (error: Error) => void
+  catch: (onRejected: () => void) => unknown
 }
 
-/** What would end the transaction, or step outside it. */
-const offLimits = new Set<string | symbol>(['begin', 'reserve', 'end', 'close', 'listen', 'subscribe'])
+/** What would end the transaction, or step outside it: the driver runs some of these by itself. */
+const offLimits = new Set<string | symbol>([
+  'begin',
+  'reserve',
+  'end',
+  'close',
+  'listen',
+  'subscribe',
+  'notify',
+  'file',
+  'largeObject',
+])
 
 /**
  * The client, but statements are refused once the connection is lost or the transaction over: they would run outside of it, or in
@@ -179,7 +199,9 @@ function guarded(client: postgres.Sql, refusal: () => Error | undefined): postgr
       const run = made.handler
       made.handler = (statement) => {
         const refused = refusal()
-        return refused ? statement.reject(refused) : run(statement)
+        if (!refused) return run(statement)
+        statement.catch(() => {}) // nobody may be waiting for what was left behind; whoever is hears of it
+        statement.reject(refused)
       }
     }
     return made
@@ -189,7 +211,7 @@ function guarded(client: postgres.Sql, refusal: () => Error | undefined): postgr
     get: (target, name) => {
       if (offLimits.has(name)) throw new TypeError(`sql.${String(name)} has no place inside a transaction`)
       const value: unknown = Reflect.get(target, name)
-      return name === 'unsafe' || name === 'file'
+      return name === 'unsafe'
         ? (...args: unknown[]) => guard((value as (...all: unknown[]) => unknown)(...args))
         : value
     },

@@ -82,6 +82,13 @@ const connection = [
     if (socket) {
 `,
   },
+  {
+    why: 'A connection that is terminated while it is being made is not made.',
+    old: `      socket.readyState === 'open' && socket.end(b().X().end())
+`,
+    new: `      socket.readyState === 'opening' ? socket.destroy() : socket.readyState === 'open' && socket.end(b().X().end())
+`,
+  },
 ]
 const client = [
   {

@@ -27,7 +27,7 @@ export class BodyDeadline {
     const requests = this.#fresh
     this.#fresh = []
     for (const [request, response] of requests) {
-      if (request.complete) continue
+      if (request.complete || request.destroyed) continue
       const timer = setTimeout(() => this.#lifted.has(request) || cutOff(server, request, response), this.#ms)
       request.once('close', () => clearTimeout(timer))
     }
