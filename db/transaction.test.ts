@@ -3,7 +3,7 @@ import postgres from 'postgres'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
 import { startTcpProxy, type TcpProxy } from '../testing/tcp-proxy.ts'
-import { CommitUnknownError, ConnectionLostError, TransactionPool } from './transaction.ts'
+import { CommitUnknownError, ConnectionLostError, RolledBackError, TransactionPool } from './transaction.ts'
 
 let record: TestRecord
 let pool: TransactionPool
@@ -185,12 +185,12 @@ it('replaces a connection that has reached its age, after its transaction', asyn
   await aging.close()
 })
 
-it('says so when Postgres answers COMMIT with a rollback', async () => {
+it('says so when Postgres answers COMMIT with ROLLBACK', async () => {
   const swallowed = pool.run(async (sql) => {
     await sql`insert into marks values (1)`
     await sql`select 1 / 0`.catch(() => {})
   })
-  await expect(swallowed).rejects.toThrow('The transaction was rolled back')
+  await expect(swallowed).rejects.toBeInstanceOf(RolledBackError)
   expect(await marks()).toEqual([])
 })
 

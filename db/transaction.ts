@@ -12,6 +12,11 @@ export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError'
 }
 
+/** Thrown when Postgres answered COMMIT with ROLLBACK, since a statement had failed that nobody has looked at: nothing was done. */
+export class RolledBackError extends Error {
+  override readonly name = 'RolledBackError'
+}
+
 /** Makes a client of one connection, and tells when that connection is closed. */
 export type OpenClient = (onClose: () => void) => postgres.Sql
 
@@ -56,8 +61,7 @@ export class TransactionPool {
    * @param signal ends the connection when it aborts before COMMIT was sent, and with it whatever `work` waits for or holds.
    * @returns what `work` returned, after the commit.
    * @throws what `work` threw, after the rollback; ConnectionLostError when the connection was lost before COMMIT was sent, or the
-   *   signal aborted before the transaction began,
-   *   CommitUnknownError when it was lost after.
+   *   signal aborted before the transaction began, CommitUnknownError when it was lost after; RolledBackError when a statement had failed.
    */
   run<T>(work: (sql: postgres.Sql) => Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.#limit(async () => {
@@ -165,7 +169,8 @@ async function inTransaction<T>(client: Client, work: (sql: postgres.Sql) => Pro
   const { command } = await answered(client.sql`commit`, client.answerWithinMs).catch((error: unknown) => {
     throw new CommitUnknownError('The connection was lost during COMMIT', { cause: error })
   })
-  if (command !== 'COMMIT') throw new Error('The transaction was rolled back: one of its statements had failed')
+  if (command !== 'COMMIT')
+    throw new RolledBackError('The transaction was rolled back: one of its statements had failed')
   return result
 }
 

@@ -4,8 +4,8 @@ import postgres from 'postgres'
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { openRecord, type TestRecord } from '../testing/record.ts'
 import { connect } from './connect.ts'
-import { CommitUnknownError, ConnectionLostError } from './transaction.ts'
-import { fateOf } from './trouble.ts'
+import { CommitUnknownError, ConnectionLostError, RolledBackError } from './transaction.ts'
+import { fateOf, isAway } from './trouble.ts'
 
 let record: TestRecord
 beforeAll(async () => {
@@ -70,6 +70,12 @@ it.each([
   new ConnectionLostError(),
 ])('Nothing is sent on a connection that was never made: $code', (error) => {
   expect(fateOf(error)).toBe('undone')
+})
+
+it('A transaction that was answered ROLLBACK has done nothing, and Postgres is there', () => {
+  expect(fateOf(new RolledBackError())).toBe('undone')
+  expect(isAway(new RolledBackError())).toBe(false)
+  expect(isAway(new ConnectionLostError())).toBe(true)
 })
 
 it.each([

@@ -1,7 +1,7 @@
 import { DrizzleQueryError } from 'drizzle-orm'
 import postgres from 'postgres'
 import { errorCode } from './connect.ts'
-import { CommitUnknownError, ConnectionLostError } from './transaction.ts'
+import { CommitUnknownError, ConnectionLostError, RolledBackError } from './transaction.ts'
 
 /** What trouble with Postgres, or on the way to it, has left of what was asked for: nothing, or nobody knows. */
 export type Fate = 'undone' | 'unknown'
@@ -41,7 +41,7 @@ const disconnected = new Set([
  */
 export function fateOf(error: unknown): Fate | undefined {
   if (error instanceof CommitUnknownError) return 'unknown'
-  if (error instanceof ConnectionLostError) return 'undone'
+  if (error instanceof ConnectionLostError || error instanceof RolledBackError) return 'undone'
   const code = errorCode(error)
   if (error instanceof postgres.PostgresError) {
     if (notTrouble.test(code)) return undefined
@@ -59,7 +59,8 @@ export function unwrapped(error: unknown): unknown {
 /** Tells trouble that will strike the next statement as well: Postgres cannot be reached, is starting or ending, or its connections get lost. */
 export function isAway(error: unknown): boolean {
   if (/^(08|57P)/.test(errorCode(error))) return true
-  return !(error instanceof postgres.PostgresError) && fateOf(error) !== undefined
+  const wasAnswered = error instanceof postgres.PostgresError || error instanceof RolledBackError
+  return !wasAnswered && fateOf(error) !== undefined
 }
 
 /** Tells that Postgres has no connection, memory or disk left: it will when others give theirs back. */
