@@ -29,6 +29,10 @@ export const lives: readonly Life[] = [
   { name: 'completes', play: async (trial) => void (await trial.submit(echo)) },
   { name: 'with an idempotency key', play: async (trial) => void (await trial.submit({ ...echo, key: 'key' })) },
   {
+    name: 'with a deduplication key',
+    play: async (trial) => void (await trial.submit({ ...echo, key: 'key', more: { deduplicationKey: 'one' } })),
+  },
+  {
     name: 'in a batch',
     play: async (trial) => void (await trial.submitAll([...many(3, echo), { ...echo, key: 'of one item' }])),
   },
