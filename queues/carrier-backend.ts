@@ -48,6 +48,8 @@ export interface CarrierBackend {
   check(): Promise<void>
   /** Undoes what a process whose clock was far ahead has left behind: times that will not come for long. */
   forgetWrongClocks(): Promise<void>
+  /** Gets rid of tickets that are gone and still in the way of others, where the carrier keeps such. */
+  shedDeadTickets(): Promise<void>
   /** @throws when the carrier does not answer, or takes no tickets. */
   ping(): Promise<void>
   /** Opens buckets that all processes share, where the carrier has room for any. {@link disconnect} closes them. */

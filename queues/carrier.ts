@@ -63,6 +63,11 @@ export class Carrier {
     return this.#backend.forgetWrongClocks()
   }
 
+  /** Gets rid of tickets that are gone and still in the way of others, where the carrier keeps such. */
+  shedDeadTickets(): Promise<void> {
+    return this.#backend.shedDeadTickets()
+  }
+
   /** @throws when the carrier does not answer or takes no tickets; sets no deadline of its own. */
   ping(): Promise<void> {
     return this.#backend.ping()

@@ -1,3 +1,4 @@
+import { errorCode } from '@jobyard/db/connect'
 import { WatchedSocket } from '@jobyard/db/watched-socket'
 import {
   Queue,
@@ -37,6 +38,32 @@ const statementConnections = 15
 const bulkCostsAs = 15
 /** Time ahead of Postgres from which on a time of BullMQ is taken for that of a wrong clock, in milliseconds: its locks are shorter. */
 const clocksDifferByMs = 60_000
+
+/** Dead tickets from which on they are shed, where they are so many times the others. */
+const deadTickets = { least: 5_000, timesTheLiving: 4 }
+/** Time for which everybody waits at most until the tickets are locked, in milliseconds; else the next round tries again. */
+const shedWithinMs = 500
+
+/**
+ * `truncate` leaves nothing behind, whoever still could look at it; `delete` does, and so does a `vacuum full`. Nobody else looks into this
+ * schema. Whoever sees no tickets for this moment looks again, and a ticket that is not found when it is acknowledged comes again.
+ */
+const shedding = `do $$
+  declare living job[];
+  begin
+    if not pg_try_advisory_xact_lock(hashtext('jobyard dead tickets')) or not exists (
+      select from pg_stat_user_tables where relid = 'job'::regclass
+        and n_dead_tup >= ${deadTickets.least} and n_dead_tup >= ${deadTickets.timesTheLiving} * n_live_tup
+    ) then return; end if;
+    perform set_config('lock_timeout', '${shedWithinMs}', true);
+    lock table job, job_log, job_dependency, event in access exclusive mode;
+    if exists (select from job_log) or exists (select from job_dependency) then return; end if;
+    living := array(select j from job j);
+    truncate job, job_log, job_dependency, event;
+    insert into job select (each).* from unnest(living) as each;
+  end
+$$`
+const lockNotAvailable = '55P03'
 
 /** Tickets in BullMQ's Postgres backend, for installations without Redis. */
 export class PostgresCarrier implements CarrierBackend {
@@ -108,6 +135,16 @@ export class PostgresCarrier implements CarrierBackend {
        update job set locked_until_ms = latest.ms from latest where state = 'active' and locked_until_ms > latest.ms`,
       [clocksDifferByMs],
     )
+  }
+
+  /**
+   * Every search for a ticket walks over those that are gone since the last vacuum, and a transaction that somebody leaves open, in any
+   * database, keeps vacuum from removing them: after a minute at 150 jobs a second, each walk takes longer than a job has.
+   */
+  async shedDeadTickets(): Promise<void> {
+    await this.#pool.query(shedding).catch((error: unknown) => {
+      if (errorCode(error) !== lockNotAvailable) throw error
+    })
   }
 
   async ping(): Promise<void> {

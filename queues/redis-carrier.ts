@@ -56,6 +56,8 @@ export class RedisCarrier implements CarrierBackend {
   /** Redis measures times of BullMQ by its own clock. */
   async forgetWrongClocks(): Promise<void> {}
 
+  async shedDeadTickets(): Promise<void> {}
+
   /** Writes: a Redis that is full, or that only reads, answers a PING all the same. */
   async ping(): Promise<void> {
     await this.#connection.set(`${prefix}:pinged`, '', 'PX', pingedForMs)

@@ -31,6 +31,8 @@ interface Seen {
 const fullRoundEvery = 1_800
 /** Deadline of the carrier's answer when pauses are mirrored, in milliseconds. */
 const mirrorDeadlineMs = 2_000
+/** Deadline of shedding tickets, in milliseconds: above the time-out of the carrier's statements. */
+const shedDeadlineMs = 12_000
 
 /** Repairs whatever the record and the world disagree about. Any number of processes may do so at once. */
 export class Reconciler {
@@ -113,6 +115,11 @@ export class Reconciler {
   /** Undoes what wrong clocks have left in the carrier. */
   async forgetWrongClocks(): Promise<void> {
     await withDeadline(this.#options.carrier.forgetWrongClocks(), mirrorDeadlineMs, 'Looking for wrong clocks')
+  }
+
+  /** Keeps tickets that are gone from being in the way of others. */
+  async shedDeadTickets(): Promise<void> {
+    await withDeadline(this.#options.carrier.shedDeadTickets(), shedDeadlineMs, 'Shedding dead tickets')
   }
 
   /** Restores pauses that the carrier has lost or kept. @returns names of the queues that were mended. */

@@ -155,6 +155,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     every(5_000, 'probe', async () => void (await reconciler.probe())),
     every(5_000, 'pauses', async () => void (await reconciler.mirrorPauses())),
     every(5_000, 'clocks', () => reconciler.forgetWrongClocks()),
+    every(5_000, 'dead tickets', () => reconciler.shedDeadTickets()),
     every(30_000, 'transaction alarm', async () => void (await alarm.runOnce())),
     every(60_000, 'pruner', () => pruner.runOnce()),
   ]

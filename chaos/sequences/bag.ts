@@ -75,6 +75,7 @@ class BagBackend implements CarrierBackend {
   }
 
   async forgetWrongClocks(): Promise<void> {}
+  async shedDeadTickets(): Promise<void> {}
 
   async migrate(): Promise<void> {}
   async check(): Promise<void> {}
