@@ -1,6 +1,6 @@
 import { newId } from '@jobyard/db/ids'
 import { connect, type Database } from '@jobyard/db/connect'
-import postgres from 'postgres'
+import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest'
 import { createDatabase, type TestDatabase } from '../testing/postgres.ts'
 import { openCarrier, type Carrier } from './carrier.ts'
@@ -11,20 +11,25 @@ describe('Beside a transaction that somebody has left open', () => {
   let database: TestDatabase
   let db: Database
   let carrier: Carrier
-  let forgotten: postgres.Sql
+  let forgotten: pg.Client
   beforeEach(async () => {
     database = await createDatabase(inject('postgresAdminUrl'))
     db = connect(database.url, { applicationName: 'test', max: 1 })
     carrier = openCarrier({ databaseUrl: database.url, onError: () => {} })
     await carrier.migrate()
-    forgotten = postgres(database.url, { max: 1 })
-    await forgotten.unsafe('begin isolation level repeatable read; select txid_current()')
+    forgotten = await openConnection()
+    await forgotten.query('begin isolation level repeatable read; select txid_current()')
   })
   afterEach(async () => {
     await Promise.all([forgotten.end(), carrier.close(), db.close()])
     await database.drop()
   })
 
+  const openConnection = async () => {
+    const client = new pg.Client({ connectionString: database.url })
+    await client.connect()
+    return client
+  }
   const kilobytes = async () =>
     (await db.sql<{ kb: number }[]>`select pg_relation_size('bullmq.job')::int / 1024 as kb`)[0]?.kb ?? 0
   const tickets = () => db.sql`select * from bullmq.job order by seq`
@@ -72,8 +77,8 @@ describe('Beside a transaction that somebody has left open', () => {
 
   it('a round is left out while somebody else has the tickets locked', async () => {
     await leaveDead(6_000)
-    const holder = postgres(database.url, { max: 1 })
-    await holder.unsafe('begin; lock table bullmq.job in access share mode')
+    const holder = await openConnection()
+    await holder.query('begin; lock table bullmq.job in access share mode')
     await carrier.shedDeadTickets()
     expect(await kilobytes()).toBeGreaterThan(500)
     await holder.end()
