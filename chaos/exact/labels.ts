@@ -88,6 +88,7 @@ const statements: readonly (readonly [RegExp, string])[] = [
   [/xact_start < statement_timestamp/, 'find-open-transactions'],
   // BullMQ
   [/locked_until_ms > latest\.ms/, 'forget-wrong-clocks'],
+  [/declare living job/, 'shed-dead-tickets'],
   [/MAX\(version\)/, 'check-schema'],
   [/\badd_jobs_bulk\(/, 'add-bulk'],
   [/\badd_job\(/, 'add'],
