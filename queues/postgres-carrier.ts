@@ -41,8 +41,11 @@ const clocksDifferByMs = 60_000
 
 /** Dead tickets from which on they are shed, where they are so many times the others. */
 const deadTickets = { least: 5_000, timesTheLiving: 4 }
-/** Time for which everybody waits at most until the tickets are locked, in milliseconds; else the next round tries again. */
-const shedWithinMs = 500
+/**
+ * Time for which everybody waits at most until the tickets are locked, in milliseconds; else the next round tries again. Statements
+ * take a few; what holds a lock for longer, as a dump does, will hold it in a second as well.
+ */
+const shedWithinMs = 50
 
 /**
  * `truncate` leaves nothing behind, whoever still could look at it; `delete` does, and so does a `vacuum full`. Nobody else looks into this
