@@ -15,6 +15,17 @@ it('A send has a deadline that leaves a ticket the longest wait before, below th
   expect(longestBatchWaitMs + sendDeadlineMs).toBeLessThan(sweepMarginMs)
 })
 
+it('Probes of a minute share a name, and those of the next have another, in case the carrier never gives one out', async () => {
+  const names: string[] = []
+  const carrier = {
+    add: async (_queue: string, [probe]: TicketToSend[]) => void names.push(probe!.id),
+  } as unknown as Carrier
+  const sender = new TicketSender(carrier, { contracts, onLost: () => {} })
+  for (const time of ['10:02:03.456', '10:02:59', '10:03:00.1'])
+    await sender.probe({ queue: 'a', priority: 7, stamp: `2026-11-21 ${time}+00` })
+  expect(names).toEqual(['probe-7-202611211002', 'probe-7-202611211002', 'probe-7-202611211003'])
+})
+
 describe('Sending', () => {
   it('never throws, and tells what may be lost', async () => {
     const lost: [string, number][] = []

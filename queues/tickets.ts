@@ -73,9 +73,12 @@ export class TicketSender {
     if (ticket.ids.length > 0) await this.#add(queue, [{ id: newId(), data: ticket, priority, atHead: true }])
   }
 
-  /** Sends a probe behind the tickets of its queue and priority; a no-op while the one before is on its way. */
+  /**
+   * Sends a probe behind the tickets of its queue and priority; a no-op while another one of the same minute is on its way. One that the
+   * carrier knows and never gives out, as when Redis has evicted its list, would hide every lost ticket behind a name that never changed.
+   */
   async probe({ queue, priority, stamp }: ProbeTarget): Promise<void> {
-    await this.#add(queue, [{ id: `probe-${priority}`, data: { probe: stamp, priority }, priority }])
+    await this.#add(queue, [{ id: `probe-${priority}-${minuteOf(stamp)}`, data: { probe: stamp, priority }, priority }])
   }
 
   async #sendPacked(packed: PackedTickets): Promise<void> {
@@ -120,4 +123,9 @@ export class TicketSender {
       throw error
     }
   }
+}
+
+/** @returns the minute of a moment, `2026-11-21 10:02:03.4+00`, in digits: an id of BullMQ's has no colon. */
+function minuteOf(stamp: string): string {
+  return stamp.slice(0, '2026-11-21 10:02'.length).replaceAll(/\D/g, '')
 }

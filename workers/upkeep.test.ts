@@ -253,7 +253,7 @@ describe('The reconciler', () => {
     expect(await reconciler().probe()).toBe(1)
     const [probe] = await record.sql<
       { data: { probe: string; priority: number } }[]
-    >`select data from bullmq.job where id = 'probe-0'`
+    >`select data from bullmq.job where id like 'probe-0-%'`
     const judge = new ProbeJudge(record.sql, tickets, log)
     const target = { queue: 'default', priority: 0, stamp: probe!.data.probe }
     expect(await judge.judge(target)).toBe(1)
