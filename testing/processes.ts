@@ -104,5 +104,5 @@ export async function callApi(
     ...(body !== undefined && { body: JSON.stringify(body) }),
   })
   // Each call has its own shape, and the tests say what they expect of it.
-  return { status: answer.status, body: (await answer.json()) as any }
+  return { status: answer.status, body: (await answer.json()) as any } // whatever the route answers: tests look into it
 }
