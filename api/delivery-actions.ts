@@ -21,19 +21,29 @@ import {
 import { noSuchDelivery, Problem } from './problem.ts'
 
 /** Deliveries that one call makes again, about, and that one statement does at most. */
-const maxRedeliveries = 5_000
-const pageSize = 500
+const defaultBounds = { redeliveries: 5_000, together: 500 }
 /** Time after which a call makes no further ones, in milliseconds: well before its deadline. */
 const redeliverWithinMs = 5_000
+
+/** Where a call that redelivers many has ended. */
+export interface RedeliveryPlace {
+  /** The last delivery that was looked at. */
+  readonly before?: string | undefined
+  /** When what it made will have been sent, in milliseconds since 1970. */
+  readonly dueAt: number
+}
 
 /** What people do with deliveries. */
 export class DeliveryActions {
   readonly #sql: Sql
   readonly #tickets: TicketSender
+  readonly #bounds: typeof defaultBounds
 
-  constructor(sql: Sql, tickets: TicketSender) {
+  /** @param bounds of a call that redelivers many. */
+  constructor(sql: Sql, tickets: TicketSender, bounds = defaultBounds) {
     this.#sql = sql
     this.#tickets = tickets
+    this.#bounds = bounds
   }
 
   /** Lists deliveries, newest first. What can be no id is nobody's. @returns a page, and what the next one is before. */
@@ -75,26 +85,37 @@ export class DeliveryActions {
   }
 
   /**
-   * Makes all deliveries that fit again, newest first, or only counts them. One that was made again since is left out, so that the next
-   * call goes on where this one ended.
+   * Makes deliveries that fit again, newest first, or only counts them; for some seconds, and about 5,000, at most. They are spread over
+   * time, behind those of the call before.
+   *
+   * @param place where the call before ended.
+   * @returns how many, and where the next call is to begin; undefined when there are no more.
    */
-  async redeliverMany(tenant: string, { dryRun, endpoint, status, since, perSecond }: RedeliverySubmission) {
-    if (endpoint !== undefined && !isId(endpoint)) return { deliveries: 0, complete: true }
-    const filter = { endpoint, status, since: new Date(since), latest: true }
+  async redeliverMany(
+    tenant: string,
+    { dryRun, endpoint, status, since, perSecond }: Omit<RedeliverySubmission, 'cursor'>,
+    place: RedeliveryPlace = { dueAt: 0 },
+  ): Promise<{ deliveries: number; next?: RedeliveryPlace }> {
+    if (endpoint !== undefined && !isId(endpoint)) return { deliveries: 0 }
+    const { redeliveries, together } = this.#bounds
+    const filter = { endpoint, status, since: new Date(since), repeatable: true }
     const deadline = performance.now() + redeliverWithinMs
+    const firstDelayMs = Math.max(place.dueAt - Date.now(), 0)
+    const delayMs = (index: number) => firstDelayMs + (index / perSecond) * 1_000
     let deliveries = 0
-    let before: string | undefined
+    let { before } = place
     do {
-      const page = await readDeliveryPage(this.#sql, tenant, { ...filter, before }, pageSize)
-      const wanted = page.deliveries.map(({ id }, index) => ({
-        of: id,
+      const page = await readDeliveryPage(this.#sql, tenant, { ...filter, before }, together)
+      const wanted = page.deliveries.map(({ id: of }, index) => ({
+        of,
         id: newId(),
-        delayMs: ((deliveries + index) / perSecond) * 1_000,
+        delayMs: delayMs(deliveries + index),
       }))
       deliveries += dryRun ? wanted.length : await this.#again(tenant, wanted)
       before = page.next
-    } while (before !== undefined && deliveries < maxRedeliveries && performance.now() < deadline)
-    return { deliveries, complete: before === undefined }
+    } while (before !== undefined && deliveries < redeliveries && performance.now() < deadline)
+    if (before === undefined) return { deliveries }
+    return { deliveries, next: { before, dueAt: Math.ceil(Date.now() + delayMs(deliveries)) } }
   }
 
   async #again(tenant: string, wanted: readonly Repetition[]): Promise<number> {

@@ -169,11 +169,12 @@ export const redeliverySchema = z.strictObject({
   since: moment.describe('Deliveries made from then on'),
   perSecond: z.int().min(1).max(100).default(10).describe('Deliveries made per second'),
   dryRun: z.boolean().default(false).describe('Only count what would be redelivered'),
+  cursor: z.string().max(200).optional().describe('`nextCursor` of the call before'),
 })
 export type RedeliverySubmission = z.output<typeof redeliverySchema>
 export const redeliveryAnswerSchema = z.object({
   deliveries: z.int().describe('How many are made again, or would be'),
-  complete: z.boolean().describe('False when there may be more: call again'),
+  nextCursor: z.string().optional().describe('There may be more: call again with it'),
 })
 
 export const deliverySchema = z

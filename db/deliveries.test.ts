@@ -45,10 +45,18 @@ it('Deliveries that were made again since are left out, by the listing and by wh
     redeliver(record.sql, 'default', [{ of, id: newId(), delayMs }], { onlyLatest: true })
   expect(await again(second)).toMatchObject([{ isDue: true }])
   expect(await again(second)).toEqual([])
-  expect(await page({ status: 'failed', latest: true })).toMatchObject({ ids: [first] })
+  expect(await page({ status: 'failed', repeatable: true })).toMatchObject({ ids: [first] })
   const [later] = await again(first, 60_000)
   expect(later).toMatchObject({ isDue: false })
   expect(await record.job(later!.id)).toMatchObject({ status: 'scheduled', ticketedAt: null })
+})
+
+it('Deliveries that may be made again are those to endpoints that are enabled', async () => {
+  const failed = await deliver('failed')
+  expect((await page({ status: 'failed', repeatable: true })).ids).toEqual([failed])
+  await record.sql`update endpoints set disabled_at = now(), disabled_reason = 'asked'`
+  expect((await page({ status: 'failed', repeatable: true })).ids).toEqual([])
+  expect((await page({ status: 'failed' })).ids).toEqual([failed])
 })
 
 it('Two who make all deliveries again at the same time make each once', async () => {

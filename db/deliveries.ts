@@ -43,8 +43,8 @@ export interface DeliveryFilter {
   readonly before?: string | undefined
   /** Only this one and those made after it. */
   readonly from?: string | undefined
-  /** Only deliveries that were not made again since. */
-  readonly latest?: boolean
+  /** Only deliveries that may be made again: nobody did so since, and their endpoint is enabled. */
+  readonly repeatable?: boolean
   /** Only deliveries made from then on. */
   readonly since?: Date | undefined
 }
@@ -82,7 +82,7 @@ export async function readDeliveryPage(
 
 /** @returns the last of so many deliveries, whether they fit or not; undefined when there are fewer, or all fit. */
 async function lastLookedAt(sql: Sql, tenant: string, filter: DeliveryFilter, look: number) {
-  if (filter.status === undefined && filter.eventType === undefined && !filter.latest) return undefined
+  if (filter.status === undefined && filter.eventType === undefined && !filter.repeatable) return undefined
   const [last] = await sql<{ id: string }[]>`
     select d.job_id as id from deliveries d where ${ofRange(sql, tenant, filter)} order by d.job_id desc offset ${look - 1} limit 1`
   return last?.id
@@ -95,13 +95,13 @@ export async function listDeliveries(
   filter: DeliveryFilter,
   limit: number,
 ): Promise<DeliveryRow[]> {
-  const { eventType, status, latest = false } = filter
+  const { eventType, status, repeatable = false } = filter
   return sql<DeliveryRow[]>`
     select ${deliveryColumns(sql)} from deliveries d cross join lateral (select * from jobs where id = d.job_id limit 1) as j
     where ${ofRange(sql, tenant, filter)}
       and ${eventType === undefined ? sql`true` : sql`d.event_type = ${eventType}`}
       and ${status === undefined ? sql`true` : sql`j.status = ${status}`}
-      and ${latest ? isLatest(sql) : sql`true`}
+      and ${repeatable ? sql`${isLatest(sql)} and ${isWanted(sql)}` : sql`true`}
     order by d.job_id desc limit ${limit}`
 }
 
@@ -119,6 +119,11 @@ function ofRange(sql: Sql, tenant: string, { endpoint, event, before, from, sinc
 function isLatest(sql: Sql) {
   return sql`d.redelivered_at is null and not exists (select from deliveries younger
         where younger.event_id = d.event_id and younger.endpoint_id = d.endpoint_id and younger.job_id > d.job_id)`
+}
+
+/** Whether the endpoint of the delivery `d` takes deliveries. */
+function isWanted(sql: Sql) {
+  return sql`exists (select from endpoints e where e.id = d.endpoint_id and e.disabled_at is null)`
 }
 
 /** @returns the tenant's delivery, or undefined. Its attempts are its job's (`getAttempts` of db/jobs.ts). */
@@ -268,6 +273,9 @@ function makeDeliveries(sql: Sql, { type, queue, maxAttempts, timeoutMs }: Deliv
     ), ${newArrivals(sql)}, ${endings(sql)}`
 }
 
+/** Deliveries that are repeated let those go first that tell what happens now. */
+const repeatedPriority = 1
+
 /** A delivery that is to be repeated, and the id of the new one. */
 export interface Repetition {
   readonly of: string
@@ -298,8 +306,7 @@ export async function redeliver(
         ${list(({ delayMs = 0 }) => delayMs)}::text::float8[]) as wanted (old_id, id, delay_ms)
       cross join lateral (select * from deliveries where job_id = wanted.old_id and tenant = ${tenant} limit 1) as d
       cross join lateral (select * from jobs where id = d.job_id and finished_at is not null limit 1) as j
-      where exists (select from endpoints e where e.id = d.endpoint_id and e.disabled_at is null)
-        and ${onlyLatest ? isLatest(sql) : sql`true`}
+      where ${isWanted(sql)} and ${onlyLatest ? isLatest(sql) : sql`true`}
       order by wanted.old_id
     ), marked as (
       update deliveries d set redelivered_at = statement_timestamp() from item
@@ -310,7 +317,7 @@ export async function redeliver(
     ), changed as (
       insert into jobs (id, tenant, type, queue, status, priority, input, metadata, tags, internal, run_at, due_at, max_attempts,
         timeout_ms, ticketed_at, redrive_of, created_at)
-      select new_id, tenant, type, queue, case when run_at is null then 'queued' else 'scheduled' end, 0, input, '{}', '{}', true, run_at,
+      select new_id, tenant, type, queue, case when run_at is null then 'queued' else 'scheduled' end, ${repeatedPriority}::smallint, input, '{}', '{}', true, run_at,
         run_at, max_attempts, timeout_ms, case when run_at is null then statement_timestamp() end, job_id, statement_timestamp()
       from taken
       returning id, type, queue, status, priority, crashes, attempts_made, ticketed_at

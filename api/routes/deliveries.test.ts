@@ -171,16 +171,18 @@ describe('Redelivering', () => {
     expect((await call('GET', `/v1/endpoints/${id}`)).body.disabledReason).toBe('gone')
     const wanted = { endpoint: id, status: 'failed', since }
     const many = (more: object) => call('POST', '/v1/deliveries/redeliver', { ...wanted, ...more })
-    expect(await many({ dryRun: true })).toMatchObject({ status: 200, body: { deliveries: 1, complete: true } })
-    expect((await many({})).body).toEqual({ deliveries: 0, complete: true })
+    expect(await many({ dryRun: true })).toMatchObject({ status: 200, body: { deliveries: 0 } })
+    expect((await many({})).body).toEqual({ deliveries: 0 })
     receiver.answer = { status: 200 }
     await call('POST', `/v1/endpoints/${id}/enable`)
-    expect(await many({})).toMatchObject({ status: 202, body: { deliveries: 1, complete: true } })
+    expect(await many({ dryRun: true })).toMatchObject({ status: 200, body: { deliveries: 1 } })
+    expect(await many({})).toMatchObject({ status: 202, body: { deliveries: 1 } })
     await expect.poll(() => list(`endpoint=${id}&status=completed`), patient).toHaveLength(1)
     const later = new Date(Date.now() + 60_000).toISOString()
     expect((await many({ since: later, dryRun: true })).body.deliveries).toBe(0)
     expect((await many({ endpoint: 'none' })).body.deliveries).toBe(0)
     expect((await many({ since: 'yesterday' })).status).toBe(422)
+    expect((await many({ cursor: 'x' })).body.type).toContain('invalid-cursor')
   })
 })
 
@@ -192,12 +194,21 @@ it('Redelivering many is spread over time, and a second call leaves out what the
   await platform.db
     .sql`update jobs set status = 'failed' where id in (select job_id from deliveries where endpoint_id = ${id})`
   const many = (more = {}) => call('POST', '/v1/deliveries/redeliver', { endpoint: id, since, perSecond: 1, ...more })
-  expect((await many()).body).toEqual({ deliveries: 3, complete: true })
+  expect((await many()).body).toEqual({ deliveries: 3 })
   const due = (await list(`endpoint=${id}&status=scheduled`)).map((each: any) => Date.parse(each.nextAttemptAt))
   expect(due).toHaveLength(2)
   expect(Math.abs(due[0] - due[1])).toBe(1_000)
-  expect((await many({ dryRun: true })).body).toEqual({ deliveries: 0, complete: true })
-  expect((await many()).body).toEqual({ deliveries: 0, complete: true })
+  expect((await many({ dryRun: true })).body).toEqual({ deliveries: 0 })
+  expect((await many()).body).toEqual({ deliveries: 0 })
+})
+
+it('A delivery is not redriven as a job: its endpoint’s log would not tell of it', async () => {
+  const { id } = await create()
+  const { body } = await call('POST', `/v1/endpoints/${id}/test`)
+  await expect.poll(async () => (await read(body.id)).status, patient).toBe('completed')
+  await platform.db.sql`update jobs set status = 'failed' where id = ${body.id}`
+  const refused = await call('POST', `/v1/jobs/${body.id}/redrive`)
+  expect([refused.status, refused.body.detail]).toEqual([409, expect.stringContaining(`/v1/deliveries/${body.id}/`)])
 })
 
 describe('A replay', () => {

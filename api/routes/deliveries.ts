@@ -1,3 +1,4 @@
+import { isId } from '@jobyard/db/ids'
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import type { Cursors } from '../cursor.ts'
@@ -15,6 +16,15 @@ import { problemSchema } from '../schemas.ts'
 const tags = ['deliveries']
 const params = z.object({ id: z.string() })
 const problem = problemSchema.describe('application/problem+json')
+
+function isPlace(text: string): boolean {
+  return isId(placeOf(text).before)
+}
+
+function placeOf(text: string) {
+  const [dueAt, before = ''] = text.split('/')
+  return { dueAt: Number(dueAt), before }
+}
 
 /** Reading the log of deliveries, and making them again. */
 export const deliveryRoutes: FastifyPluginAsyncZod<{ deliveries: DeliveryActions; cursors: Cursors }> = async (
@@ -92,15 +102,18 @@ export const deliveryRoutes: FastifyPluginAsyncZod<{ deliveries: DeliveryActions
         summary: 'Make many deliveries again',
         description:
           'About 5,000 that fit, newest first, spread over time by `perSecond`. `dryRun` counts them. Those that were made again since are left ' +
-          'out, so that the next call goes on where this one ended; and those of endpoints that are disabled.',
+          'out, and those of endpoints that are disabled. With `nextCursor` the next call goes on where this one ended, in time as well.',
         body: redeliverySchema,
-        response: { 200: redeliveryAnswerSchema, 202: redeliveryAnswerSchema, 422: problem },
+        response: { 200: redeliveryAnswerSchema, 202: redeliveryAnswerSchema, 400: problem, 422: problem },
       },
     },
     async (request, reply) => {
-      const answer = await deliveries.redeliverMany(request.tenant, request.body)
-      request.auditTarget = `${answer.deliveries} deliveries`
-      return reply.code(request.body.dryRun ? 200 : 202).send(answer)
+      const { cursor, ...wanted } = request.body
+      const place = cursor === undefined ? undefined : placeOf(cursors.open(cursor, isPlace))
+      const { deliveries: made, next } = await deliveries.redeliverMany(request.tenant, wanted, place)
+      request.auditTarget = `${made} deliveries`
+      const nextCursor = next && cursors.seal(`${next.dueAt}/${next.before}`)
+      return reply.code(wanted.dryRun ? 200 : 202).send({ deliveries: made, ...(nextCursor && { nextCursor }) })
     },
   )
 }
