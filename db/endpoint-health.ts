@@ -44,6 +44,8 @@ export async function noteSuccess(sql: Sql, id: string): Promise<void> {
 
 /** An attempt that failed. */
 export interface Failure {
+  /** Which was tried: one that the endpoint does not have any more counts for nothing. */
+  readonly url: string
   /** Whether it was the one that tried an open circuit. */
   readonly probe: boolean
   /** Time for which the receiver wants to be left alone, in milliseconds; 0 if it did not say. */
@@ -60,7 +62,7 @@ export interface Failure {
 export async function noteFailure(
   sql: Sql,
   id: string,
-  { probe, pauseMs }: Failure,
+  { url, probe, pauseMs }: Failure,
   eventId: string,
 ): Promise<boolean> {
   const counted = sql`e.failures + case when ${probe}::boolean or not ${circuitIsOpen(sql)} then 1 else 0 end`
@@ -74,20 +76,24 @@ export async function noteFailure(
             * least(2 ^ least(${counted} - ${failuresToOpen}::int, 16), ${longestOpenMs / firstOpenMs}::float8) end),
         disabled_at = case when ${long} then statement_timestamp() end,
         disabled_reason = case when ${long} then 'failing' end
-      where e.id = ${id} and e.disabled_at is null
+      where e.id = ${id} and e.url = ${url} and e.disabled_at is null
       returning e.id, e.tenant, e.url, e.disabled_reason, e.disabled_at, e.failing_since
     ), ${disabledEvent(sql, eventId)}
     select 1 from changed where disabled_at is not null`
   return row !== undefined
 }
 
-/** Disables an endpoint that does not want anything any more, with an event. @returns whether this disabled it. */
-export async function disableGone(sql: Sql, id: string, eventId: string): Promise<boolean> {
+/** Disables an endpoint that does not want anything any more at this URL, with an event. @returns whether this disabled it. */
+export async function disableGone(
+  sql: Sql,
+  { id, url }: Pick<EndpointRow, 'id' | 'url'>,
+  eventId: string,
+): Promise<boolean> {
   const reason: DisabledReason = 'gone'
   const [row] = await sql`
     with changed as (
       update endpoints set disabled_at = statement_timestamp(), disabled_reason = ${reason}
-      where id = ${id} and disabled_at is null
+      where id = ${id} and url = ${url} and disabled_at is null
       returning id, tenant, url, disabled_reason, disabled_at, failing_since
     ), ${disabledEvent(sql, eventId)}
     select 1 from changed`

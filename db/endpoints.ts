@@ -72,6 +72,14 @@ export async function readEndpoint(sql: Sql, tenant: string, id: string): Promis
   return row
 }
 
+/** @returns the sealed secret of the newest endpoint of all tenants; undefined when there is none. */
+export async function readNewestSecret(sql: Sql): Promise<Pick<EndpointRow, 'id' | 'secret'> | undefined> {
+  const [row] = await sql<
+    Pick<EndpointRow, 'id' | 'secret'>[]
+  >`select id, secret from endpoints order by id desc limit 1`
+  return row
+}
+
 /**
  * Lists a tenant's endpoints, newest first.
  *
@@ -88,7 +96,7 @@ export async function listEndpoints(
     order by id desc limit ${limit}`
 }
 
-/** Changes an endpoint. @returns it as it is now, or undefined when the tenant has no such. */
+/** Changes an endpoint. At a new URL it begins without failures. @returns it as it is now, or undefined when the tenant has no such. */
 export async function updateEndpoint(
   sql: Sql,
   tenant: string,
@@ -96,9 +104,13 @@ export async function updateEndpoint(
   changes: EndpointChanges,
 ): Promise<EndpointRow | undefined> {
   const list = (values: readonly string[] | undefined) => (values ? textArray(values) : null)
+  const moves = sql`url <> ${changes.url ?? null}::text`
   const [row] = await sql<EndpointRow[]>`
     update endpoints set
       url = coalesce(${changes.url ?? null}::text, url),
+      failures = case when ${moves} then 0 else failures end,
+      failing_since = case when ${moves} then null else failing_since end,
+      open_until = case when ${moves} then null else open_until end,
       description = coalesce(${changes.description ?? null}::text, description),
       events = coalesce(${list(changes.events)}::text::text[], events),
       job_types = coalesce(${list(changes.jobTypes)}::text::text[], job_types),

@@ -202,6 +202,17 @@ describe('The stream', () => {
     expect(await at(-600)).toBe(8)
   })
 
+  it('is found by time also before the last event that was deleted, where those of failed jobs are kept for longer', async () => {
+    const [first] = await end(2, 1_000)
+    const [last] = await end(1, 500)
+    await place()
+    await record.sql`delete from endings where position = 2`
+    await record.sql`update stream set tail = 2`
+    const after = await positionAt(record.sql, new Date(Date.now() - 1_200_000))
+    const { events } = await readStream(record.sql, { after, limit: 10 })
+    expect(events.map(({ id }) => id)).toEqual([first, last])
+  })
+
   it('is counted for a replay by what the endpoint wants', async () => {
     await end(2, 100, { type: 'wanted' })
     await end(3, 50)

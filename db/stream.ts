@@ -138,8 +138,8 @@ const disorderMs = 60_000
  */
 export async function positionAt(sql: Sql, since: Date): Promise<number> {
   const wanted = since.getTime() - disorderMs
-  const { head, tail } = await readStreamEnds(sql)
-  let low = tail
+  const { head } = await readStreamEnds(sql)
+  let low = 0
   let high = head
   while (low < high) {
     const middle = Math.floor((low + high) / 2)

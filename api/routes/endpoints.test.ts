@@ -77,6 +77,20 @@ describe('An endpoint', () => {
     expect((await call('GET', `/v1/endpoints/${id}`)).body.events.toSorted()).toEqual(usual)
   })
 
+  it('begins without failures at a new URL', async () => {
+    await openApi()
+    const { id } = await create()
+    const failing = { failures: 7, failingSince: expect.any(String), pausedUntil: expect.any(String) }
+    await record.sql`
+      update endpoints set failures = 7, failing_since = now(), open_until = now() + interval '1 minute' where id = ${id}`
+    const change = async (changes: object) => (await call('PATCH', `/v1/endpoints/${id}`, changes)).body
+    expect(await change({ description: 'x' })).toMatchObject(failing)
+    const moved = await change({ url: 'https://example.com/elsewhere' })
+    expect(moved).toMatchObject({ failures: 0 })
+    expect(Object.keys(moved)).not.toContain('failingSince')
+    expect(Object.keys(moved)).not.toContain('pausedUntil')
+  })
+
   it('is deleted for good', async () => {
     await openApi()
     const { id } = await create()
