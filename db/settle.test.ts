@@ -126,18 +126,19 @@ it('spends no attempt on snoozes and cancellations', async () => {
 })
 
 it('forgets the crashes of a job whose handler has come to an end this time, so that it has tickets again', async () => {
-  const suspects = await Promise.all([1, 2, 3, 4].map(() => record.addJob()))
+  const suspects = await Promise.all([1, 2, 3, 4, 5].map(() => record.addJob()))
   for (const id of suspects) await record.suspect(id)
   for (const id of suspects) await claimJobs(record.sql, worker, [id], 'suspect')
-  const [failed, snoozed, unknown, final] = suspects as [string, string, string, string]
+  const [failed, snoozed, told, unknown, final] = suspects as [string, string, string, string, string]
   await settleAttempts(record.sql, [
     { id: failed, epoch: 1, ...failure, status: 'retrying' },
     { id: snoozed, epoch: 1, outcome: 'snoozed', status: 'retrying' },
+    { id: told, epoch: 1, outcome: 'snoozed', status: 'retrying', error: { reason: 'snoozed', message: 'closed' } },
     { id: unknown, epoch: 1, outcome: 'snoozed', status: 'retrying', error: { reason: 'no_handler', message: 'none' } },
     { id: final, epoch: 1, ...failure, status: 'failed' },
   ])
   const crashes = await Promise.all(suspects.map(async (id) => (await record.job(id)).crashes))
-  expect(crashes).toEqual([0, 0, 2, 2])
+  expect(crashes).toEqual([0, 0, 0, 2, 2])
   await record.sql`update jobs set due_at = statement_timestamp() where id = ${failed}`
   expect(await promoteDue(record.sql)).toMatchObject([{ id: failed, crashes: 0, alone: true }])
   expect(

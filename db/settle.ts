@@ -115,7 +115,11 @@ function nextStatus(sql: Sql) {
   return sql`case when i.status = 'retrying' and j.cancel_requested_at is not null then 'cancelled' else i.status end`
 }
 
-/** A handler that came to its end did not crash its process. A snooze with an error is the platform's own, and tells nothing of it. */
+/** Reasons of snoozes that are the platform's own. */
+export type OwnSnooze = 'no_handler' | 'transaction_interrupted'
+const ownSnoozes: readonly OwnSnooze[] = ['no_handler', 'transaction_interrupted']
+
+/** A handler that came to its end did not crash its process. A snooze of the platform's own tells nothing of it. */
 function handlerEnded(sql: Sql) {
-  return sql`(i.outcome <> 'snoozed' or i.error is null)`
+  return sql`(i.outcome <> 'snoozed' or not coalesce(i.error::json->>'reason' = any(${plainArray(ownSnoozes)}::text::text[]), false))`
 }

@@ -51,10 +51,17 @@ export class SnoozeError extends Error {
   override readonly name = 'SnoozeError'
   /** Wait before the next run, in milliseconds; the platform's floor is one second. */
   readonly delayMs: number
+  /** Short machine-readable reason, kept with the message as the attempt's `error`; undefined when nothing is to be told. */
+  readonly reason: string | undefined
 
-  constructor(delayMs: number, message = `snoozed for ${delayMs} ms`) {
-    super(message)
+  /**
+   * @param message why, for the person who reads the job; the attempt tells nothing when absent.
+   * @param reason snake_case word for programs.
+   */
+  constructor(delayMs: number, message?: string, reason = 'snoozed') {
+    super(message ?? `snoozed for ${delayMs} ms`)
     this.delayMs = delayMs
+    this.reason = message === undefined ? undefined : reason
   }
 }
 

@@ -2,8 +2,6 @@ import { findUnended, recallInFlight, type EndpointBehind } from '@jobyard/db/be
 import type { Sql } from '@jobyard/db/connect'
 import type { Step } from '@jobyard/db/deliveries'
 import { failuresToOpen } from '@jobyard/db/endpoint-health'
-import type { EndpointRow } from '@jobyard/db/endpoints'
-import type { JobStatus } from '@jobyard/db/statuses'
 import { shareOf, type Share } from './delivery-share.ts'
 
 /** Width of the window of an endpoint about which nothing is known; no more for one whose circuit has just been open. */
@@ -25,8 +23,8 @@ interface DeliveryWindow {
 }
 
 /**
- * What the relay has made and is not done: deliveries that wait for their first attempt, or are in it. Those that wait for another one
- * are out of the window. A relay that takes over recalls what the one before has made.
+ * What the relay has made and is not done: deliveries that wait for their first attempt, or are in it, or are held up by trouble on the
+ * platform's side. Those that wait for another attempt are out of the window. A relay that takes over recalls what the one before has made.
  */
 export class DeliveryWindows {
   readonly #sql: Sql
@@ -54,7 +52,7 @@ export class DeliveryWindows {
   }
 
   /** @returns how many deliveries may be made to an endpoint: one at a time while its circuit is tried. */
-  room({ id, maxInFlight, failures }: EndpointRow): number {
+  room({ id, maxInFlight, failures }: EndpointBehind): number {
     const { inFlight, width } = this.#windows.get(id) ?? { inFlight: new Set(), width: firstWidth }
     const limit = failures >= failuresToOpen ? 1 : Math.min(width, maxInFlight, this.#share(inFlight.size))
     return Math.max(limit - inFlight.size, 0)
@@ -76,16 +74,16 @@ export class DeliveryWindows {
   async #dropEnded(): Promise<void> {
     const windows = [...this.#windows.values()].filter(({ inFlight }) => inFlight.size > 0)
     const ids = windows.flatMap(({ inFlight }) => [...inFlight])
-    const unended = ids.length > 0 ? await findUnended(this.#sql, ids) : new Map<string, JobStatus>()
+    const unended = ids.length > 0 ? await findUnended(this.#sql, ids) : new Map()
     for (const window of windows) {
-      const left = [...window.inFlight].filter((id) => !['queued', 'running'].includes(unended.get(id) ?? 'ended'))
+      const left = [...window.inFlight].filter((id) => unended.get(id) !== 'in flight')
       for (const id of left) window.inFlight.delete(id)
       const isRepeated = left.some((id) => unended.has(id))
       window.width = isRepeated ? Math.max(window.width >> 1, 1) : Math.min(window.width + left.length, widest)
     }
   }
 
-  async #recall({ id, maxInFlight }: EndpointRow): Promise<DeliveryWindow> {
+  async #recall({ id, maxInFlight }: EndpointBehind): Promise<DeliveryWindow> {
     const inFlight = new Set(await recallInFlight(this.#sql, id, recallTimes * maxInFlight))
     const window = { inFlight, width: firstWidth }
     this.#windows.set(id, window)

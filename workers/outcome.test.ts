@@ -51,6 +51,11 @@ describe('What a job becomes', () => {
 describe('What a handler threw', () => {
   it('is told apart', () => {
     expect(outcomeOfThrown(new SnoozeError(5))).toEqual({ outcome: 'snoozed', delayMs: 5 })
+    expect(outcomeOfThrown(new SnoozeError(5, 'the shop is closed'))).toEqual({
+      outcome: 'snoozed',
+      delayMs: 5,
+      error: { reason: 'snoozed', message: 'the shop is closed' },
+    })
     expect(outcomeOfThrown(new PermanentError('x', 'gone'))).toEqual({
       outcome: 'failed',
       permanent: true,

@@ -1,5 +1,5 @@
 import type { ClaimedJob } from '@jobyard/db/claim'
-import type { JobError, Settlement } from '@jobyard/db/settle'
+import type { JobError, OwnSnooze, Settlement } from '@jobyard/db/settle'
 import type { RetryPolicy } from '@jobyard/queues/define-job'
 import { PermanentError, RetryError, SnoozeError } from '@jobyard/queues/errors'
 import { retryDelayMs } from '@jobyard/queues/retry-policy'
@@ -38,11 +38,11 @@ const longestSnoozeMs = 315_576_000_000
 /** Turns whatever a handler threw, be it null or hostile, into an outcome. Never throws. */
 export function outcomeOfThrown(thrown: unknown): AttemptOutcome {
   try {
-    if (thrown instanceof SnoozeError) return outcomeOfSnooze(thrown.delayMs)
+    if (thrown instanceof SnoozeError) return outcomeOfSnooze(thrown)
     const permanent = thrown instanceof PermanentError
     const telling = permanent || thrown instanceof RetryError
     const named = telling || thrown instanceof BatchAnswerError
-    const reason = named ? String(thrown.reason).slice(0, reasonLimit) : 'error'
+    const reason = named ? reasonOf(thrown) : 'error'
     const error = { reason, message: messageOf(thrown), ...(telling && detailOf(thrown.detail)) }
     return { outcome: 'failed', permanent, error, ...(thrown instanceof RetryError && wishedDelay(thrown.delayMs)) }
   } catch {
@@ -55,8 +55,12 @@ export function outcomeOfAbort(cause: AbortCause | undefined): AttemptOutcome | 
   return cause === 'timed_out' || cause === 'cancelled' ? { outcome: cause } : undefined
 }
 
-function outcomeOfSnooze(delayMs: number): AttemptOutcome {
-  if (Number.isFinite(delayMs)) return { outcome: 'snoozed', delayMs: Math.min(Math.max(delayMs, 0), longestSnoozeMs) }
+function outcomeOfSnooze(thrown: SnoozeError): AttemptOutcome {
+  const { delayMs, reason } = thrown
+  if (Number.isFinite(delayMs)) {
+    const error = reason === undefined ? undefined : { reason: reasonOf({ reason }), message: messageOf(thrown) }
+    return { outcome: 'snoozed', delayMs: Math.min(Math.max(delayMs, 0), longestSnoozeMs), ...(error && { error }) }
+  }
   const message = `SnoozeError needs a delay in milliseconds, and got ${delayMs}`
   return { outcome: 'failed', permanent: true, error: { reason: 'snooze_invalid', message } }
 }
@@ -76,6 +80,10 @@ function detailOf(detail: unknown): { detail?: unknown } {
 }
 
 const unreadable = 'The handler threw something that cannot be read'
+
+function reasonOf({ reason }: { readonly reason: unknown }): string {
+  return String(reason).slice(0, reasonLimit)
+}
 
 function messageOf(thrown: unknown): string {
   try {
@@ -128,7 +136,8 @@ export function decide(job: ClaimedJob, ended: AttemptOutcome, policy: RetryPoli
 
 /** If a commit landed, this settlement finds the job ended and changes nothing; if not, the job runs again, at no cost. */
 export function retryAfterInterruption({ id, epoch }: ClaimedJob): Settlement {
-  const error = { reason: 'transaction_interrupted', message: 'Postgres was lost, or had trouble, in ctx.transaction.' }
+  const reason: OwnSnooze = 'transaction_interrupted'
+  const error = { reason, message: 'Postgres was lost, or had trouble, in ctx.transaction.' }
   return { id, epoch, outcome: 'snoozed', status: 'retrying', delayMs: 0, error }
 }
 

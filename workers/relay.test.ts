@@ -1,4 +1,4 @@
-import type { EndpointBehind } from '@jobyard/db/behind'
+import { heldUp, type EndpointBehind } from '@jobyard/db/behind'
 import { connect } from '@jobyard/db/connect'
 import { listDeliveries, readDelivery, redeliver, type Step } from '@jobyard/db/deliveries'
 import { disableEndpoint, enableEndpoint, readEndpoint, startReplay } from '@jobyard/db/endpoints'
@@ -194,6 +194,21 @@ describe('The relay', () => {
       await finish(outcome)
     }
     expect(made).toEqual([10, 20, 10, 5, 2, 1, 1])
+  })
+
+  it('makes no more deliveries while those that it has made are held up by trouble of the platform', async () => {
+    const { endpoint } = await addEndpoint(record.sql, { maxInFlight: 2 })
+    const ids = await end(5)
+    const one = relay()
+    await one.runOnce()
+    await finish('retrying')
+    await record.sql`update jobs set error = ${JSON.stringify({ reason: heldUp })}::text::json where status = 'retrying'`
+    await one.runOnce()
+    await relay().runOnce()
+    expect(await delivered(endpoint.id)).toEqual(ids.slice(0, 2))
+    await record.sql`update jobs set error = null where status = 'retrying'`
+    await one.runOnce()
+    expect(await delivered(endpoint.id)).toEqual(ids.slice(0, 4))
   })
 
   it('leaves slots for an endpoint that comes late, however many receivers are slow', async () => {

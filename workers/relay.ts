@@ -14,9 +14,12 @@ import { DeliveryWindows } from './delivery-windows.ts'
 const pageLimit = 200
 /** The same after a page without an event of the tenant: others' events, and deleted ones, are passed quickly. */
 const emptyPageLimit = 1_000
-/** Deliveries of one statement, and characters of their bodies, beyond a single endpoint's. */
+/** Endpoints that one statement moves, the deliveries that it makes, and characters of their bodies, beyond a single endpoint's. */
+const maxSteps = 1_000
 const maxDeliveries = 500
 const maxCharacters = 8 * 1_048_576
+/** Pages that are held at once for the endpoints that share them: one of outputs may have 13 MB. */
+const maxPages = 8
 /** Wait before the next round while endpoints have no room, in milliseconds; longer while nothing moves. */
 const shortestWaitMs = 25
 const longestWaitMs = 100
@@ -131,6 +134,7 @@ export class Relay {
     const range = { after: from, limit: Math.min(limit, end - from), tenant, outputLimit }
     const key = JSON.stringify(range)
     const reading = pages.get(key) ?? readStream(this.#options.sql, range)
+    if (pages.size >= maxPages) pages.clear()
     pages.set(key, reading)
     return reading
   }
@@ -234,7 +238,9 @@ class Chunk {
   hasRoomFor(step: Step): boolean {
     if (this.steps.length === 0) return true
     return (
-      this.#deliveries + step.deliveries.length <= maxDeliveries && this.#characters + weightOf(step) <= maxCharacters
+      this.steps.length < maxSteps &&
+      this.#deliveries + step.deliveries.length <= maxDeliveries &&
+      this.#characters + weightOf(step) <= maxCharacters
     )
   }
 

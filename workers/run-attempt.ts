@@ -1,4 +1,5 @@
 import type { Database } from '@jobyard/db/connect'
+import type { OwnSnooze } from '@jobyard/db/settle'
 import type { Tells } from '@jobyard/db/telling'
 import { defaultRetryPolicy } from '@jobyard/queues/define-job'
 import type { Logger } from 'pino'
@@ -93,7 +94,8 @@ class AttemptContext extends RunContext implements HandlerContext {
 
 function unknownType(run: Run): AttemptOutcome {
   const message = `This worker has no handler for ${run.job.type}; it tries again in case another one has.`
-  return { outcome: 'snoozed', delayMs: unknownTypeDelayMs, error: { reason: 'no_handler', message } }
+  const reason: OwnSnooze = 'no_handler'
+  return { outcome: 'snoozed', delayMs: unknownTypeDelayMs, error: { reason, message } }
 }
 
 /** The handler's outcome, or what its abortion means if that comes first. */

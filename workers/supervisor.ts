@@ -20,6 +20,7 @@ import { webhookDeliver } from './handlers/webhook-deliver.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { JobWorker } from './job-worker.ts'
 import { Nudge } from './nudge.ts'
+import { tellOfOtherSecret } from './other-secret.ts'
 import { Ownership, type Run } from './ownership.ts'
 import { OwnershipCheck } from './ownership-check.ts'
 import { ProbeJudge } from './probe-judge.ts'
@@ -96,7 +97,11 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const db = connect(options.databaseUrl, { applicationName: 'jobyard-workers' })
   const { sql } = db
   const handlers = [...options.handlers]
-  if (webhooks) handlers.push(webhookDeliver({ ...webhooks, sql, secrets: new SecretBox(webhooks.secret) }))
+  if (webhooks) {
+    const secrets = new SecretBox(webhooks.secret)
+    await tellOfOtherSecret(sql, secrets, log)
+    handlers.push(webhookDeliver({ sql, secrets, guardedFetch: webhooks.guardedFetch }))
+  }
   const contracts = handlers.map(({ contract }) => contract)
   const queues = options.queues ?? [...new Set(contracts.map(({ queue }) => queue))]
   const heartDb = connect(options.databaseUrl, {

@@ -24,6 +24,7 @@ const statements: readonly (readonly [RegExp, string])[] = [
   [/^listen /i, 'listen'],
   [/as since_replay_ms/, 'find-behind'],
   [/from wishes/, 'read-wishes'],
+  [/select id, secret from endpoints/, 'read-newest-secret'],
   [/status in \('queued', 'running'\)/, 'find-in-flight'],
   [/from endpoints e join step/, 'take-steps'],
   // db/occurrences.ts

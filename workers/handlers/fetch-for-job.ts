@@ -1,3 +1,4 @@
+import { EgressProxyError } from '@jobyard/outbound/egress-proxy'
 import {
   ForbiddenAddressError,
   type GuardedFetch,
@@ -5,7 +6,7 @@ import {
   type GuardedResponse,
 } from '@jobyard/outbound/guarded-fetch'
 import { PermanentError } from '@jobyard/queues/errors'
-import { snoozeWhileEgressIsAway } from './egress-away.ts'
+import { egressOutage } from './outage.ts'
 
 /** Answers that say "not now": https://www.rfc-editor.org/rfc/rfc9110#section-15.5.9, 425 in RFC 8470, 429 in RFC 6585. */
 const retriedStatuses = new Set([408, 425, 429])
@@ -24,11 +25,12 @@ export async function fetchForJob(
   request: GuardedRequest,
 ): Promise<GuardedResponse> {
   const response = await guardedFetch(url, request).catch((error: unknown) => {
-    snoozeWhileEgressIsAway(error)
+    if (error instanceof EgressProxyError) throw egressOutage.snooze(error.message)
     throw error instanceof ForbiddenAddressError
       ? new PermanentError(error.message, 'url_not_allowed', { cause: error })
       : error
   })
+  egressOutage.end()
   const { status } = response
   if (status >= 200 && status < 300) return response
   const message = `${new URL(url).host} answered ${status}${explanation(response)}`

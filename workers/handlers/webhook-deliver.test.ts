@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { heldUp } from '@jobyard/db/behind'
+import { connect } from '@jobyard/db/connect'
 import { readForDelivery } from '@jobyard/db/endpoint-health'
-import { deleteEndpoint, disableEndpoint, rotateSecret, type NewEndpoint } from '@jobyard/db/endpoints'
+import { deleteEndpoint, disableEndpoint, rotateSecret, updateEndpoint, type NewEndpoint } from '@jobyard/db/endpoints'
 import { newId } from '@jobyard/db/ids'
 import { parseAllowList } from '@jobyard/outbound/address-rules'
 import { createGuardedFetch, type GuardedFetchOptions } from '@jobyard/outbound/guarded-fetch'
@@ -47,6 +49,13 @@ const add = (overrides: Partial<NewEndpoint> = {}) => addEndpoint(record.sql, { 
 const health = async (id: string) => (await readForDelivery(record.sql, id))!
 const verify = (secret: string, { headers, body: sent }: Received) =>
   new Webhook(secret).verify(sent, headers as Record<string, string>)
+
+async function refuseChanges(): Promise<void> {
+  await record.sql.unsafe(`
+    create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+    create trigger refuse before update on endpoints for each row execute function refuse()`)
+  onTestFinished(async () => void (await record.sql.unsafe('drop function refuse cascade')))
+}
 
 describe('A delivery', () => {
   it('is signed so that the library of Standard Webhooks accepts it, with the id of the event', async () => {
@@ -179,11 +188,50 @@ describe('A delivery', () => {
   it('has succeeded though that cannot be noted', async () => {
     const { endpoint } = await add()
     await record.sql`update endpoints set failures = 1, failing_since = now()`
-    await record.sql.unsafe(`
-      create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
-      create trigger refuse before update on endpoints for each row execute function refuse()`)
-    onTestFinished(async () => void (await record.sql.unsafe('drop function refuse cascade')))
+    await refuseChanges()
     expect(await deliverer()({ endpointId: endpoint.id })).toMatchObject({ status: 200 })
+  })
+
+  it.each([500, 410])('has failed with %i though that cannot be noted', async (status) => {
+    const { endpoint } = await add()
+    await refuseChanges()
+    receiver.answer = { status }
+    await expect(deliverer()({ endpointId: endpoint.id })).rejects.toMatchObject({ detail: { status } })
+  })
+
+  it.each([500, 410])(
+    'that brings %i from a URL that the endpoint has not any more counts for nothing',
+    async (status) => {
+      const { endpoint } = await add()
+      receiver.answer = (_, response) => {
+        void updateEndpoint(record.sql, 'default', endpoint.id, { url: 'https://new.example/' }).then(() =>
+          response.writeHead(status, { 'retry-after': '60' }).end(),
+        )
+      }
+      await deliverer()({ endpointId: endpoint.id }).catch(() => {})
+      expect(await health(endpoint.id)).toMatchObject({ failures: 0, disabledAt: null, openForMs: 0 })
+    },
+  )
+
+  it('waits while the database gives no answer, which is nobody’s fault', async () => {
+    const { endpoint } = await add()
+    const closed = connect(record.url, { applicationName: 'closed', max: 1 })
+    await closed.close()
+    const guardedFetch = createGuardedFetch({ allow: [], timeoutMs: 1, maxBodyBytes: 1, maxHeaderBytes: 1 })
+    const handler = webhookDeliver({ sql: closed.sql, secrets, guardedFetch })
+    const input = { endpointId: endpoint.id, eventId: newId(), body }
+    await expect(handler.run(input, handlerContext({}))).rejects.toMatchObject({ name: 'SnoozeError', reason: heldUp })
+  })
+
+  it('waits while the secret cannot be opened, and is not sent', async () => {
+    const { endpoint } = await add()
+    await record.sql`update endpoints set secret = ${new SecretBox('another').seal('whsec_x', endpoint.id)}`
+    await expect(deliverer()({ endpointId: endpoint.id })).rejects.toMatchObject({
+      name: 'SnoozeError',
+      reason: heldUp,
+      message: expect.stringContaining('JOBYARD_SECRET'),
+    })
+    expect([receiver.received, (await health(endpoint.id)).failures]).toEqual([[], 0])
   })
 
   it('sees at once what another one has noted', async () => {
@@ -247,7 +295,11 @@ describe('A delivery', () => {
     const lookup = async () => [{ address: '93.184.215.14', family: 4 }]
     const { endpoint } = await add({ url: 'https://hook.example/' })
     const waiting = deliverer('', { proxy, lookup })({ endpointId: endpoint.id })
-    await expect(waiting).rejects.toMatchObject({ name: 'SnoozeError', message: 'The egress proxy gives no answer' })
+    await expect(waiting).rejects.toMatchObject({
+      name: 'SnoozeError',
+      reason: heldUp,
+      message: 'The egress proxy gives no answer',
+    })
     expect((await health(endpoint.id)).failures).toBe(0)
   })
 

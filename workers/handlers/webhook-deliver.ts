@@ -1,3 +1,4 @@
+import { heldUp } from '@jobyard/db/behind'
 import type { Sql } from '@jobyard/db/connect'
 import {
   disableGone,
@@ -9,6 +10,8 @@ import {
 } from '@jobyard/db/endpoint-health'
 import { newId } from '@jobyard/db/ids'
 import { readStream } from '@jobyard/db/stream'
+import { fateOf } from '@jobyard/db/trouble'
+import { EgressProxyError } from '@jobyard/outbound/egress-proxy'
 import { ForbiddenAddressError, type GuardedFetch, type GuardedResponse } from '@jobyard/outbound/guarded-fetch'
 import { webhookDeliver as contract, type DeliveryInput } from '@jobyard/queues/contracts/webhook-deliver'
 import { PermanentError, RetryError, SnoozeError } from '@jobyard/queues/errors'
@@ -18,7 +21,7 @@ import type { SecretBox } from '@jobyard/queues/secret-box'
 import { signatureHeaders } from '@jobyard/queues/webhook-signature'
 import { defineHandler, type HandlerContext, type JobHandler } from '../define-handler.ts'
 import { DeliveryEndpoints } from './delivery-endpoints.ts'
-import { snoozeWhileEgressIsAway } from './egress-away.ts'
+import { egressOutage, Outage } from './outage.ts'
 import { retryAfterMs } from './retry-after.ts'
 
 /** Time of one request, in milliseconds, and bytes that are read of the answer. */
@@ -39,6 +42,9 @@ const shortestSnoozeMs = 10_000
 /** Wait of those who come while another delivery tries the circuit, in milliseconds. */
 const probedMs = 60_000
 
+/** Wait for somebody to mend JOBYARD_SECRET, in milliseconds. */
+const unreadableMs = 300_000
+
 export interface WebhookDependencies {
   readonly sql: Sql
   readonly secrets: SecretBox
@@ -46,30 +52,37 @@ export interface WebhookDependencies {
 }
 
 /** Brings events to endpoints, signed by the rules of Standard Webhooks. */
-export function webhookDeliver(deps: WebhookDependencies): JobHandler {
-  const endpoints = new DeliveryEndpoints(deps.sql)
-  return defineHandler(contract, async (input, ctx) => {
+export function webhookDeliver({ sql, secrets, guardedFetch }: WebhookDependencies): JobHandler {
+  const endpoints = new DeliveryEndpoints(sql)
+  const outage = new Outage()
+
+  const prepare = async (input: DeliveryInput, ctx: HandlerContext) => {
     const endpoint = await endpoints.read(input.endpointId)
     refuseUnwanted(endpoint, ctx)
-    const probe = await admit(deps.sql, endpoint)
-    const body = input.body ?? (await makeBody(deps.sql, input, endpoint))
+    const keys = openKeys(secrets, endpoint, ctx)
+    const probe = await admit(sql, endpoint)
+    const body = input.body ?? (await makeBody(sql, input, endpoint))
+    return { endpoint, probe, message: { keys, eventId: input.eventId, body, signal: ctx.signal } }
+  }
+
+  return defineHandler(contract, async (input, ctx) => {
+    const { endpoint, probe, message } = await prepare(input, ctx).catch((error: unknown) => {
+      throw fateOf(error) === undefined ? error : outage.snooze('The platform could not read the endpoint')
+    })
+    outage.end()
     const startedAt = performance.now()
-    const answer = await post(deps, endpoint, { input, body, signal: ctx.signal }).catch((error: unknown) => {
+    const answer = await post(guardedFetch, endpoint.url, message).catch((error: unknown) => {
       ctx.signal.throwIfAborted()
-      snoozeWhileEgressIsAway(error)
+      if (error instanceof EgressProxyError) throw egressOutage.snooze(error.message)
       return error as Error
     })
     const attempt = { endpoint, probe, latencyMs: Math.round(performance.now() - startedAt) }
+    if (!(answer instanceof Error)) egressOutage.end()
     if (answer instanceof Error || answer.status < 200 || answer.status > 299) {
-      throw await failure(deps.sql, attempt, answer, ctx).finally(() => endpoints.forget(endpoint.id))
+      throw await failure(sql, attempt, answer, ctx).finally(() => endpoints.forget(endpoint.id))
     }
-    if (endpoint.failures > 0) {
-      await noteSuccess(deps.sql, endpoint.id)
-        .catch((error: unknown) =>
-          ctx.log.warn({ err: error }, 'A success could not be noted, and the next one will be'),
-        )
-        .finally(() => endpoints.forget(endpoint.id))
-    }
+    if (endpoint.failures > 0)
+      await noted(noteSuccess(sql, endpoint.id), ctx).finally(() => endpoints.forget(endpoint.id))
     return describeAnswer(answer, attempt.latencyMs)
   })
 }
@@ -112,29 +125,43 @@ async function makeBody(
   }
 }
 
+/** What signs, and the headers that come along. */
+interface Keys {
+  readonly secrets: readonly string[]
+  readonly headers: Record<string, string>
+}
+
+/** @throws SnoozeError when they are encrypted by another JOBYARD_SECRET: another process may have it, or somebody brings it back. */
+function openKeys(box: SecretBox, endpoint: DeliveryEndpoint, { log }: HandlerContext): Keys {
+  const { id, headers, secret, previousSecret, previousSecretUntil } = endpoint
+  const former = previousSecret !== null && previousSecretUntil && previousSecretUntil.getTime() > Date.now()
+  try {
+    return {
+      secrets: [secret, ...(former ? [previousSecret] : [])].map((sealed) => box.open(sealed, id)),
+      headers: headers === null ? {} : (JSON.parse(box.open(headers, id)) as Record<string, string>),
+    }
+  } catch (error) {
+    log.error({ err: error, endpointId: id }, 'Nothing can be sent to this endpoint, and its deliveries wait')
+    throw new SnoozeError(spreadOut(unreadableMs, snoozeSpread), (error as Error).message, heldUp)
+  }
+}
+
 interface Message {
-  readonly input: DeliveryInput
+  readonly keys: Keys
+  readonly eventId: string
   readonly body: string
   readonly signal: AbortSignal
 }
 
-function post(
-  { secrets, guardedFetch }: WebhookDependencies,
-  endpoint: DeliveryEndpoint,
-  { input, body, signal }: Message,
-): Promise<GuardedResponse> {
-  const { id, url, headers, secret, previousSecret, previousSecretUntil } = endpoint
-  const now = Date.now()
-  const former = previousSecret !== null && previousSecretUntil && previousSecretUntil.getTime() > now
-  const valid = [secret, ...(former ? [previousSecret] : [])].map((sealed) => secrets.open(sealed, id))
-  const custom = headers === null ? {} : (JSON.parse(secrets.open(headers, id)) as Record<string, string>)
+function post(guardedFetch: GuardedFetch, url: string, message: Message): Promise<GuardedResponse> {
+  const { keys, eventId, body, signal } = message
   return guardedFetch(url, {
     method: 'POST',
     headers: {
       'user-agent': 'jobyard',
-      ...custom,
+      ...keys.headers,
       'content-type': 'application/json',
-      ...signatureHeaders(valid, { id: input.eventId, timestamp: Math.floor(now / 1_000), body }),
+      ...signatureHeaders(keys.secrets, { id: eventId, timestamp: Math.floor(Date.now() / 1_000), body }),
     },
     body,
     timeoutMs,
@@ -152,27 +179,32 @@ interface Attempt {
 /** Counts a failed attempt against its endpoint. @returns what the job makes of it. */
 async function failure(
   sql: Sql,
-  { endpoint: { id }, probe, latencyMs }: Attempt,
+  { endpoint: { id, url }, probe, latencyMs }: Attempt,
   answer: GuardedResponse | Error,
   ctx: HandlerContext,
 ): Promise<Error> {
   if (answer instanceof Error) {
-    await noteFailure(sql, id, { probe, pauseMs: 0 }, newId())
+    await noted(noteFailure(sql, id, { url, probe, pauseMs: 0 }, newId()), ctx)
     const reason = answer instanceof ForbiddenAddressError ? 'url_not_allowed' : 'no_answer'
     return new RetryError(answer.message, { reason, detail: { latencyMs }, cause: answer })
   }
   const { status } = answer
   const detail = describeAnswer(answer, latencyMs)
   if (status === 410) {
-    await disableGone(sql, id, newId())
+    await noted(disableGone(sql, { id, url }, newId()), ctx)
     return new PermanentError('The receiver answered 410: the endpoint is disabled', 'endpoint_gone', { detail })
   }
   const wishedMs = retryAfterMs(answer.headers['retry-after'])
   const pauseMs = wishedMs ?? (throttling.has(status) ? defaultPauseMs : 0)
-  await noteFailure(sql, id, { probe, pauseMs }, newId())
+  await noted(noteFailure(sql, id, { url, probe, pauseMs }, newId()), ctx)
   const delayMs =
     wishedMs === undefined ? undefined : Math.max(spreadOut(wishedMs), retryDelayMs(contract.retry, ctx.attempt))
   return new RetryError(`The receiver answered ${status}`, { reason: 'http_status', detail, delayMs })
+}
+
+/** Where it cannot be noted what an attempt has shown of its endpoint, the next one shows it again. */
+async function noted(noting: Promise<unknown>, { log }: HandlerContext): Promise<void> {
+  await noting.catch((error: unknown) => log.warn({ err: error }, 'An answer could not be noted, and the next will be'))
 }
 
 function describeAnswer({ status, body }: GuardedResponse, latencyMs: number) {
