@@ -50,7 +50,7 @@ export async function besieged(context: TrialContext, events: number): Promise<v
   const arrived = await expectAllArrived(context, stage, receivers, subscriptions, arrivesWithinMs)
   await expectNobodyFollowed(context, receivers)
   for (const name of forbidden) await expectUnreached(context, receivers, name)
-  Object.assign(context.figures, figuresOf(arrived), await deathsOf(stage))
+  Object.assign(context.figures, figuresOf(arrived))
 }
 
 /** Deaths end before the last events arrive, so that a few that come late need not outlive many. */
@@ -117,11 +117,4 @@ function figuresOf({ events, doubles, lags }: Arrived): Record<string, number> {
     'ms from the end of a job until it is told, p50': told(50),
     'ms from the end of a job until it is told, p99': told(99),
   }
-}
-
-/** Deliveries that ended because three processes were killed that made them: promised, and rare. */
-async function deathsOf({ db }: Stage): Promise<Record<string, number>> {
-  const [row] = await db.sql<{ n: number }[]>`
-    select count(*)::int as n from jobs where internal and status = 'failed' and error->>'reason' = 'crash_loop'`
-  return { 'deliveries that failed as crash_loop': row?.n ?? 0 }
 }
