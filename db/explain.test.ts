@@ -24,6 +24,9 @@ import { readOwnedRuns } from './worker-rows.ts'
 
 const worker = newId()
 const finishedRows = 1_000_000
+/** A job that has told much. */
+const toldJob = newId()
+const toldEvents = 5_000
 /** Types of the tenant's jobs. */
 const listedTypes = 4
 
@@ -77,8 +80,8 @@ function flatten(plan: Plan): Plan[] {
   return [plan, ...(plan.Plans ?? []).flatMap(flatten)]
 }
 
-const listed = ['jobs', 'arrivals', 'claims', 'endings']
-const readsOfJobs = (plan: Plan[]) =>
+const listed = ['jobs', 'arrivals', 'claims', 'endings', 'outbox']
+const readsOfLists = (plan: Plan[]) =>
   plan.filter(
     (node) =>
       /Scan/.test(node['Node Type']) &&
@@ -122,7 +125,15 @@ const statements: [string, (sql: Sql) => Promise<unknown>][] = [
     },
   ],
   ['reading the stream', (sql) => readStream(sql, { after: 2_000, limit: 40 })],
-  ['reading the events of a job', (sql) => readJobEvents(sql, 'default', newId())],
+  [
+    'reading the events of a job',
+    (sql) =>
+      readJobEvents(sql, { tenant: 'default', jobId: toldJob, after: 2_000, limit: 40, types: ['job.progress'] }),
+  ],
+  [
+    'looking for the end of a job',
+    (sql) => readJobEvents(sql, { tenant: 'default', jobId: toldJob, after: 0, limit: 1, types: [] }),
+  ],
   ['looking for what is in flight', (sql) => findUnended(sql, [newId()])],
   ['counting what waits', (sql) => countWaiting(sql, ['default'])],
   ['looking for the holders of keys', (sql) => findHolders(sql, [{ tenant: 'default', type: 'echo', key: 'k' }])],
@@ -132,7 +143,7 @@ const statements: [string, (sql: Sql) => Promise<unknown>][] = [
 
 /** The statement must find its rows through an index, and look at hardly any others. */
 async function expectFewRows(record: TestRecord, call: (sql: Sql) => Promise<unknown>): Promise<void> {
-  const reads = readsOfJobs(await explain(record, call))
+  const reads = readsOfLists(await explain(record, call))
   expect(reads.length).toBeGreaterThan(0)
   for (const read of reads) {
     expect(read).not.toMatchObject({ 'Node Type': 'Seq Scan' })
@@ -198,6 +209,14 @@ async function addCommonTag(record: TestRecord): Promise<void> {
   await record.sql`insert into search_words (tenant, word, job_id) select 'default', 'tag:common', id from (select id from jobs limit 200000) as tagged`
 }
 
+/** Has one job tell much more than another. */
+async function addToldEvents({ sql }: TestRecord): Promise<void> {
+  await sql`
+    insert into outbox (id, tenant, job_id, type, occurred_at, data, sequence, position)
+    select gen_random_uuid(), 'default', case when n % 10 = 0 then ${newId()}::uuid else ${toldJob}::uuid end,
+      case when n % 10 = 1 then 'job.started' else 'job.progress' end, now(), '{}', n, n from generate_series(1, ${toldEvents}::int) as n`
+}
+
 /** Entries of indexes of `jobs` that were read so far. `sql` must have one connection, which has read them. */
 async function countIndexReads(sql: Sql): Promise<number> {
   await sql`select pg_stat_force_next_flush()`
@@ -223,6 +242,7 @@ describe('With a million finished jobs', () => {
       await sql`insert into workers (id, host, pid, queues, concurrency, started_at, beat_at) values (${worker}, 'h', 1, '[]', 1, now(), now())`
     })
     await addCommonTag(record)
+    await addToldEvents(record)
     await record.sql`vacuum (analyze)`
   }, 120_000)
   afterAll(() => record.close())
@@ -276,7 +296,7 @@ describe('In a table that has grown since Postgres looked at it last', () => {
         insert into jobs (id, tenant, type, queue, status, priority, input, metadata, tags, internal, max_attempts, timeout_ms, created_at, ${columns})
         select gen_random_uuid(), 'default', case when n % 1000 < 3 then 'rare.' || n % 1000 else 'echo' end, 'default', '${status}', 0, '{}', '{}', '{}', false, 1, 1, now(), ${values}
         from generate_series(1, 5000) as n`)
-    for (const table of ['arrivals', 'claims', 'endings']) {
+    for (const table of ['arrivals', 'claims', 'endings', 'outbox']) {
       await record.sql.unsafe(`alter table ${table} set (autovacuum_enabled = off)`)
     }
     await grow('queued', 'ticketed_at', 'now()')
@@ -287,6 +307,7 @@ describe('In a table that has grown since Postgres looked at it last', () => {
     await record.sql`insert into claims select worker_id, started_at, array[id] from jobs where status = 'running'`
     await record.sql`insert into endings select queue, tenant, status, finished_at, array[id], 1, 1, row_number() over () from jobs where status = 'completed'`
     await addCommonTag(record)
+    await addToldEvents(record)
   })
   afterAll(() => record.close())
 

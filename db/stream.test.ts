@@ -143,8 +143,51 @@ describe('The stream', () => {
       ['job.progress', 2],
       ['job.failed', 3],
     ])
-    expect(await readJobEvents(record.sql, 'default', id)).toEqual(events)
-    expect(await readJobEvents(record.sql, 'another', id)).toEqual([])
+  })
+
+  it('is read for one job by pages, of some types and with its end', async () => {
+    const id = await record.addJob()
+    for (let sequence = 1; sequence <= 5; sequence++) {
+      await tell(id, sequence, 'job.progress')
+      await end(1)
+    }
+    await tell(id, 6)
+    await record.end(id, 'failed', 0)
+    const another = await record.addJob()
+    await tell(another, 1, 'job.progress')
+    await place()
+    const ofJob = { tenant: 'default', jobId: id, after: 0, limit: 3, types: ['job.progress', 'job.progress'] }
+    const read = (range = {}) => readJobEvents(record.sql, { ...ofJob, ...range })
+    const whole = await readStream(record.sql, { after: 0, limit: 20 })
+    const wanted = whole.events.filter(({ jobId, type }) => jobId === id && type !== 'job.started')
+    expect(wanted.map(({ position }) => position)).toEqual([1, 3, 5, 7, 9, 12])
+    expect(await read()).toEqual({ ...whole, events: wanted.slice(0, 3), through: 5 })
+    expect(await read({ after: 5 })).toEqual({ ...whole, events: wanted.slice(3), through: 12 })
+    expect(await read({ after: 6, limit: 4 })).toEqual({ ...whole, events: wanted.slice(3), through: 13 })
+    expect(await read({ after: 12 })).toMatchObject({ events: [], through: 13 })
+    expect(await read({ types: [], limit: 1 })).toMatchObject({ events: [{ type: 'job.failed' }], through: 12 })
+    expect((await read({ types: ['job.started'] })).events.map(({ position }) => position)).toEqual([11, 12])
+    expect(await read({ tenant: 'another' })).toMatchObject({ events: [] })
+  })
+
+  it('has nothing left of one job that is gone, and has lost nothing of one that is there', async () => {
+    const [id] = await end(1)
+    await end(2)
+    await place()
+    await record.sql`update stream set tail = 2`
+    const read = () => readJobEvents(record.sql, { tenant: 'default', jobId: id!, after: 0, limit: 5, types: [] })
+    expect(await read()).toMatchObject({ events: [{ id }], through: 3, head: 3, tail: 0 })
+    await record.sql`delete from jobs where id = ${id!}`
+    expect(await read()).toMatchObject({ events: [], through: 3, head: 3, tail: 3 })
+  })
+
+  it('tells why a job has failed, and no detail of it', async () => {
+    const id = await record.addJob()
+    await record.sql`update jobs set error = '{"reason":"http_status","message":"no","detail":{"much":1}}' where id = ${id}`
+    await record.end(id, 'failed', 0)
+    await place()
+    const { events } = await readStream(record.sql, { after: 0, limit: 1 })
+    expect(events[0]?.job?.error).toEqual({ reason: 'http_status', message: 'no' })
   })
 
   it('tells what is known of an event whose job is gone, and of one that is of no job', async () => {

@@ -1,4 +1,5 @@
 import type { Sql } from './connect.ts'
+import type { JobError } from './settle.ts'
 
 /** What an event tells of its job, as it stands when it is read. */
 export interface StreamJob {
@@ -12,7 +13,7 @@ export interface StreamJob {
   readonly startedAt: Date | null
   readonly finishedAt: Date | null
   /** Why it failed. */
-  readonly error: unknown
+  readonly error: Pick<JobError, 'reason' | 'message'> | null
   /** JSON text of the output, for those who ask for it; null where there is none, or it is longer than they want. */
   readonly output: string | null
 }
@@ -52,6 +53,18 @@ export interface StreamRange {
   readonly outputLimit?: number | undefined
 }
 
+/** Which events of one job are read. */
+export interface JobRange {
+  readonly tenant: string
+  readonly jobId: string
+  /** Events after this position. */
+  readonly after: number
+  /** Events that are read, at most. */
+  readonly limit: number
+  /** Types of the events on the way to its end, which is read in any case. */
+  readonly types: readonly string[]
+}
+
 /** A part of the stream. */
 export interface StreamPage extends StreamEnds {
   readonly events: StreamEvent[]
@@ -76,7 +89,7 @@ export async function readStream(sql: Sql, range: StreamRange): Promise<StreamPa
   const { after, limit, tenant, outputLimit = 0 } = range
   const last = after + limit
   const mine = (column: ReturnType<Sql>) => (tenant === undefined ? sql`true` : sql`${column} = ${tenant}`)
-  const rows = await sql<(EventRow & StreamEnds & Pick<StreamPage, 'timeline'>)[]>`
+  const rows = await sql<PageRow[]>`
     with placed as materialized (
       ${endEvents(
         sql,
@@ -88,28 +101,24 @@ export async function readStream(sql: Sql, range: StreamRange): Promise<StreamPa
       union all
       ${dataEvents(sql, sql`o.position > ${after}::float8::bigint and o.position <= ${last}::float8::bigint and ${mine(sql`o.tenant`)}`)}
     )
-    select ends.head::float8, ends.tail::float8, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int as timeline, told.* from stream as ends left join (${told(sql, outputLimit)}) as told on true
-    order by told.position`
-  const { head, tail, timeline } = rows[0] ?? { head: 0, tail: 0, timeline: 0 }
-  const through = Math.max(Math.min(last, head), after)
-  return { events: rows.filter(isEvent).map(eventOf), through, head, tail, timeline }
+    ${selectPage(sql, sql`ends.tail`, outputLimit)}`
+  const read = pageOf(rows)
+  return { ...read, through: Math.max(Math.min(last, read.head), after) }
 }
 
 /** How long before its last moment the statement that ended a job may have begun, in milliseconds. */
 const longestStatementMs = 60_000
 
 /**
- * Reads the events of one job that have a place in the stream, in order. One that has none yet will get a place after the head.
+ * Reads the events of one job by position. It costs what it reads, however many the job has. One that has no place yet will get one
+ * after the head.
  *
- * @param outputLimit characters of an output that is read too; none when absent.
+ * @returns its end and the events of some types, in order, without outputs. Nothing of a job is deleted before the job is: `tail` is 0
+ *   while it is there, and the head once it is gone.
  */
-export async function readJobEvents(
-  sql: Sql,
-  tenant: string,
-  jobId: string,
-  { outputLimit = 0 }: Pick<StreamRange, 'outputLimit'> = {},
-): Promise<StreamEvent[]> {
-  const rows = await sql<EventRow[]>`
+export async function readJobEvents(sql: Sql, range: JobRange): Promise<StreamPage> {
+  const { tenant, jobId, after, limit, types } = range
+  const rows = await sql<PageRow[]>`
     with ended as materialized (
       select id, queue, status, finished_at from jobs where id = ${jobId} and tenant = ${tenant} and finished_at is not null
     ), ending as materialized (
@@ -119,12 +128,24 @@ export async function readJobEvents(
         and ended.id = any(e.job_ids)
       order by e.ended_at desc limit 1
     ), placed as materialized (
-      ${endEvents(sql, sql`e.ctid = any(array(select ctid from ending)) and e.position is not null and member.id = ${jobId}`)}
-      union all
-      ${dataEvents(sql, sql`o.job_id = ${jobId} and o.tenant = ${tenant} and o.position is not null`)}
+      select * from (
+        ${endEvents(
+          sql,
+          sql`e.ctid = any(array(select ctid from ending)) and member.id = ${jobId}
+          and e.position - e.events + member.place > ${after}::float8::bigint`,
+        )}
+        union all
+        select event.* from unnest(${[...new Set(types)]}::text[]) as wanted (type) cross join lateral (${dataEvents(
+          sql,
+          sql`o.job_id = ${jobId} and o.tenant = ${tenant} and o.type = wanted.type and o.position > ${after}::float8::bigint
+          order by o.position limit ${limit}`,
+        )}) as event
+      ) as found order by position limit ${limit}
     )
-    select * from (${told(sql, outputLimit)}) as told order by told.position`
-  return rows.filter(isEvent).map(eventOf)
+    ${selectPage(sql, sql`case when exists (select from jobs where id = ${jobId} and tenant = ${tenant}) then 0 else ends.head end`)}`
+  const read = pageOf(rows)
+  const last = read.events.length < limit ? undefined : read.events.at(-1)
+  return { ...read, through: last?.position ?? Math.max(read.head, after) }
 }
 
 /** Time by which the order of the stream may differ from that of the moments of its events, in milliseconds. */
@@ -180,6 +201,14 @@ function dataEvents(sql: Sql, which: ReturnType<Sql>) {
 const bytesPerCharacter = 4
 const sizeHeader = 4
 
+/** The ends of the stream and the events of the CTE `placed`, in order. */
+function selectPage(sql: Sql, tail: ReturnType<Sql>, outputLimit = 0) {
+  return sql`
+    select ends.head::float8, (${tail})::float8 as tail, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int as timeline, told.*
+    from stream as ends left join (${told(sql, outputLimit)}) as told on true
+    order by told.position`
+}
+
 /** The events of the CTE `placed` with what they tell of their jobs. An output that takes more than it may is not even read. A limit keeps each look-up a look-up (db/live.ts). */
 function told(sql: Sql, outputLimit: number) {
   return sql`
@@ -189,7 +218,8 @@ function told(sql: Sql, outputLimit: number) {
       job.id as known_id, job.type as job_type, job.queue, job.status, job.tags, job.attempts_made, job.created_at, job.started_at,
       job.finished_at, job.error, job.output
     from placed left join lateral (
-      select j.id, j.type, j.queue, j.status, j.tags, j.attempts_made, j.created_at, j.started_at, j.error, coalesce(j.told, 0) as told,
+      select j.id, j.type, j.queue, j.status, j.tags, j.attempts_made, j.created_at, j.started_at, coalesce(j.told, 0) as told,
+        case when j.error is not null then json_build_object('reason', j.error -> 'reason', 'message', j.error -> 'message') end as error,
         case when placed.data is null then j.finished_at end as finished_at,
         case when ${outputLimit}::int > 0 and placed.data is null then
           case when pg_column_size(j.output) <= ${outputLimit * bytesPerCharacter + sizeHeader}::int then
@@ -203,7 +233,14 @@ type EventRow = Omit<StreamEvent, 'job'> &
     readonly jobType: string
   }
 
-/** An empty stream has a row with its ends all the same. */
+type PageRow = EventRow & StreamEnds & Pick<StreamPage, 'timeline'>
+
+function pageOf(rows: readonly PageRow[]): Omit<StreamPage, 'through'> {
+  const { head, tail, timeline } = rows[0] ?? { head: 0, tail: 0, timeline: 0 }
+  return { events: rows.filter(isEvent).map(eventOf), head, tail, timeline }
+}
+
+/** An empty page has a row with the ends of the stream all the same. */
 function isEvent(row: { readonly position: number | null }): boolean {
   return row.position !== null
 }

@@ -7,7 +7,7 @@ import { isId } from './ids.ts'
 import { reportProgress } from './progress.ts'
 import { settleAttempts, type Settlement } from './settle.ts'
 import { readJobEvents } from './stream.ts'
-import { readWishes, tellsNothing, wishForEvents, type Tells } from './telling.ts'
+import { optInEvents, readWishes, tellsNothing, wishForEvents, type Tells } from './telling.ts'
 
 const everything: Tells = () => true
 let record: TestRecord
@@ -37,7 +37,8 @@ describe('Events that are written only when somebody asks', () => {
     const id = await record.addJob()
     await live(id)
     await record.place()
-    const events = await readJobEvents(record.sql, 'default', id)
+    const range = { tenant: 'default', jobId: id, after: 0, limit: 10, types: optInEvents }
+    const { events } = await readJobEvents(record.sql, range)
     expect(events.map(({ type, sequence, data }) => [sequence, type, data])).toEqual([
       [1, 'job.started', { status: 'running', attempt: 1, startedAt: expect.stringMatching(/^\S+T\S+\.\d{3}Z$/) }],
       [2, 'job.progress', { status: 'running', progress: 0.5, progressNote: 'half' }],

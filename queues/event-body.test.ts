@@ -13,7 +13,7 @@ const job = {
   createdAt: at(1),
   startedAt: at(2),
   finishedAt: at(3),
-  error: { reason: 'error', message: 'no', detail: { secret: 1 } },
+  error: { reason: 'error', message: 'no' },
   output: null,
 }
 const event: StreamEvent = {

@@ -54,7 +54,7 @@ function describeJob(type: string, id: string, job: StreamJob | null): Record<st
     createdAt: createdAt.toISOString(),
     ...(startedAt && { startedAt: startedAt.toISOString() }),
     ...(finishedAt && { finishedAt: finishedAt.toISOString() }),
-    ...(isRecord(error) && { error: { reason: error['reason'], message: error['message'] } }),
+    ...(error && { error }),
   }
 }
 

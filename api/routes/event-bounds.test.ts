@@ -20,18 +20,20 @@ describe('The bounds of streams', () => {
   })
 
   it.each([
-    ['that follows', `?${named}`],
-    ['that resumes', `?${named}&lastEventId=0`],
-  ])('drop a slow reader %s with its position, and cost the others nothing', async (_what, query) => {
+    ['that follows', '/v1/events', ''],
+    ['that resumes', '/v1/events', '&lastEventId=0'],
+    ['of the past of one job', '/v1/jobs/:id/events', '&lastEventId=0'],
+  ])('drop a slow reader %s with its position, and cost the others nothing', async (_what, path, from) => {
     const stage = await openStage()
     const { port, open } = await stage.api({ maxWaitingBytes: 65_536, pageWithinMs: 300 })
     const id = await stage.record.addJob()
-    const isBehind = query.includes('lastEventId')
+    const isBehind = from !== ''
+    const url = `${path.replace(':id', id)}?${named}${from}`
     if (isBehind) await report(stage.sql, id, 600, 50_000)
     await stage.place()
     const slow = connectSocket(port, '127.0.0.1')
     onTestFinished(() => void slow.destroy())
-    slow.write(`GET /v1/events${query} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${adminKey}\r\n\r\n`)
+    slow.write(`GET ${url} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${adminKey}\r\n\r\n`)
     await once(slow, 'readable')
     const quick = await open(`/v1/events?${named}`)
     for (let round = 0; round < 6 && !isBehind; round++) {

@@ -229,6 +229,9 @@ describe('Resuming', () => {
     })
     expect(jobsOf(behind).slice(1)).toEqual(ids.slice(3))
     await expectJobs(inTime, ids.slice(3))
+    const fromTheBeginning = await open('/v1/events?lastEventId=0')
+    await expect.poll(() => fromTheBeginning.messages.length, patient).toBe(3)
+    expect(fromTheBeginning.messages[0]?.data).toEqual({ reason: 'deleted', missedFrom: 1, missedThrough: 3 })
   })
 
   it('after a standby has taken over is told that it may have missed something, and goes on', async () => {
@@ -305,6 +308,55 @@ describe('The stream of one job', () => {
     const stream = await open(`/v1/jobs/${id}/events?${named}`, { 'last-event-id': '1' })
     await stream.ended
     expect(stream.messages.map(({ id: position }) => position)).toEqual(['2', '3'])
+  })
+
+  it('goes by pages through a long past of the job, from any position, while more comes', async () => {
+    const stage = await openStage()
+    const { open } = await stage.api()
+    const id = await stage.record.addJob()
+    for (let round = 0; round < 3; round++) {
+      await report(stage.sql, id, 199)
+      await stage.end({}, { tenant: 'theirs' })
+    }
+    const places = [0, 1, 200, 201, 402, 603]
+    const streams = await Promise.all(
+      places.map((from) => open(`/v1/jobs/${id}/events?${named}`, { 'last-event-id': String(from) })),
+    )
+    for (let round = 0; round < 20; round++) {
+      await report(stage.sql, id, 20)
+      await stage.end({})
+    }
+    await stage.record.end(id, 'completed', 0)
+    await stage.place()
+    const told = await stage.sql<{ position: number }[]>`
+      select position::int from outbox where job_id = ${id} and position is not null
+      union all select position::int from endings where ${id} = any(job_ids) order by position`
+    for (const [index, stream] of streams.entries()) {
+      await stream.ended
+      const expected = told.map(({ position }) => position).filter((position) => position > places[index]!)
+      expect(stream.messages.map((message) => Number(message.id))).toEqual(expected)
+      expect(stream.messages.at(-1)?.event).toBe('job.completed')
+    }
+  })
+
+  it('reads of the past of the job only what is after its place, 200 events at a time', async () => {
+    const stage = await openStage()
+    const { open } = await stage.api()
+    const id = await stage.record.addJob()
+    await report(stage.sql, id, 600)
+    await stage.place()
+    await stage.sql`create extension pg_stat_statements`
+    const [database] = await stage.sql`select oid from pg_database where datname = current_database()`
+    const readFrom = async (place: number) => {
+      await stage.sql`select pg_stat_statements_reset(0, ${database!.oid}, 0)`
+      const stream = await open(`/v1/jobs/${id}/events?${named}`, { 'last-event-id': String(place) })
+      await expect.poll(() => stream.messages.length, patient).toBe(600 - place)
+      const [read] = await stage.sql`
+        select calls::int, rows::int from pg_stat_statements where query like '%as wanted (type)%' and dbid = ${database!.oid}`
+      return read
+    }
+    expect(await readFrom(0)).toEqual({ calls: 1 + 3, rows: 1 + 600 })
+    expect(await readFrom(590)).toEqual({ calls: 1 + 1, rows: 1 + 10 })
   })
 
   it('answers 204 to who knows of the end, so that browsers do not connect for ever', async () => {

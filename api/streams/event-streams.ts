@@ -1,6 +1,6 @@
 import type { Sql } from '@jobyard/db/connect'
 import { placedChannel } from '@jobyard/db/sequence'
-import { readStream, type StreamPage, type StreamRange } from '@jobyard/db/stream'
+import { readJobEvents, readStream, type StreamPage } from '@jobyard/db/stream'
 import { optInEvents, wishForEvents, type OptInEvent } from '@jobyard/db/telling'
 import type { Circuit } from '@jobyard/queues/circuit'
 import { withDeadline } from '@jobyard/queues/deadline'
@@ -56,6 +56,8 @@ const defaultLimits: EventStreamLimits = {
 /** Positions of a page: of what is new, and for those who are behind, who are to read faster than events come. */
 const pageSize = 200
 const behindPageSize = 1_000
+/** Events of a page of one job: as many as a reader is sent before it has to take them. */
+const jobPageSize = 200
 /** Pages that are read at once for those who are behind, so that they take no connection from requests. */
 const maxBehind = 2
 /** Time that reading a page may take, in milliseconds. */
@@ -89,7 +91,7 @@ export class EventStreams {
       this.#wish()
     }, wishForMs / 3).unref()
     this.#hub = new StreamHub({
-      readPage: (after) => this.#read({ after, limit: pageSize }),
+      readPage: (after) => this.#read(() => readStream(options.sql, { after, limit: pageSize })),
       pollMs: this.#limits.pollMs,
       onFirst: () => this.#listen(),
     })
@@ -125,7 +127,7 @@ export class EventStreams {
       beginning,
       live: this.#hub,
       limits: this.#limits,
-      readPage: (after, tenant) => this.#readBehind(after, tenant),
+      readPage: (after) => this.#readBehind(after, filter),
     })
     const unwatch = watchKey(() => reader.end('unauthenticated'))
     const onClose = () => {
@@ -176,16 +178,25 @@ export class EventStreams {
     this.#options.sql.listen(placedChannel, () => this.#hub.wake()).catch(() => undefined)
   }
 
-  /** Pages begin at multiples of their size, so that those who are about as far behind share them; a reader skips what it has. */
-  #readBehind(position: number, tenant: string): Promise<StreamPage | undefined> {
-    const after = position - (position % behindPageSize)
-    return this.#turns.share(`${after} ${tenant}`, () => this.#read({ after, limit: behindPageSize, tenant }))
+  #readBehind(position: number, { tenant, jobId, events }: StreamFilter): Promise<StreamPage | undefined> {
+    return jobId === undefined ? this.#readTenant(position, tenant) : this.#readJob(position, tenant, jobId, events)
   }
 
-  async #read(range: StreamRange): Promise<StreamPage | undefined> {
-    const { sql, circuit } = this.#options
+  /** Pages begin at multiples of their size, so that those who are about as far behind share them; a reader skips what it has. */
+  #readTenant(position: number, tenant: string): Promise<StreamPage | undefined> {
+    const range = { after: position - (position % behindPageSize), limit: behindPageSize, tenant }
+    return this.#turns.share(`${range.after} ${tenant}`, () => this.#read(() => readStream(this.#options.sql, range)))
+  }
+
+  #readJob(after: number, tenant: string, jobId: string, types: readonly string[]): Promise<StreamPage | undefined> {
+    const range = { tenant, jobId, after, limit: jobPageSize, types }
+    return this.#turns.take(() => this.#read(() => readJobEvents(this.#options.sql, range)))
+  }
+
+  async #read(readPage: () => Promise<StreamPage>): Promise<StreamPage | undefined> {
+    const { circuit } = this.#options
     try {
-      if (!circuit.isOpen) return await withDeadline(readStream(sql, range), readWithinMs, 'Reading the stream')
+      if (!circuit.isOpen) return await withDeadline(readPage(), readWithinMs, 'Reading the stream')
     } catch (error) {
       this.#logTrouble(error)
       circuit.doubt()

@@ -3,7 +3,7 @@ import { isId } from '@jobyard/db/ids'
 import { getJob } from '@jobyard/db/jobs'
 import { readJobEvents, readStream } from '@jobyard/db/stream'
 import { Problem, noSuchJob } from '../problem.ts'
-import { isLastOne, type StreamFilter } from './filter.ts'
+import type { StreamFilter } from './filter.ts'
 import { placeOf } from './place.ts'
 import type { StreamBeginning } from './stream-reader.ts'
 
@@ -31,16 +31,16 @@ export async function findBeginning(
   }
   const job = isId(jobId) ? await getJob(sql, tenant, jobId) : undefined
   if (!job || job.internal) throw noSuchJob(jobId)
-  const place = { position: isRewound ? 0 : (asked?.position ?? 0), timeline }
-  const history = await historyOf(sql, tenant, jobId, head)
-  const last = history.events.find((event) => isLastOne(event, filter))
-  return last && last.position <= place.position ? undefined : { place, isRewound, history, isCaughtUp: true }
+  const position = isRewound ? 0 : (asked?.position ?? 0)
+  const end = await findEnd(sql, tenant, jobId)
+  const isOver = end !== undefined && end <= position
+  return isOver ? undefined : { place: { position, timeline }, isRewound, isCaughtUp: position === head }
 }
 
-/** The events of a job up to some place. The head was read before: what has no place by then comes after it. */
-async function historyOf(sql: Sql, tenant: string, jobId: string, head: number) {
-  const events = await readJobEvents(sql, tenant, jobId)
-  return { events, through: Math.max(head, events.at(-1)?.position ?? 0) }
+/** @returns the position at which a job ends; undefined while its end has none. */
+async function findEnd(sql: Sql, tenant: string, jobId: string): Promise<number | undefined> {
+  const { events } = await readJobEvents(sql, { tenant, jobId, after: 0, limit: 1, types: [] })
+  return events[0]?.position
 }
 
 function noPosition(): Problem {

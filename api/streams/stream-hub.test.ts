@@ -110,7 +110,7 @@ describe('Readers', () => {
               beginning: { place: { position: from, timeline: log.timeline() }, isCaughtUp: from === log.head() },
               live: hub,
               limits,
-              readPage: log.readPage,
+              readPage: (after) => log.readPage(after, tenant),
             })
             void reader.start(sink)
             readers.push({ reader, got, from, tenant, left: false })

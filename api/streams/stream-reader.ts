@@ -39,9 +39,7 @@ export interface StreamBeginning {
   readonly place: Place
   /** Whether it has come to another place, which is no more. */
   readonly isRewound?: boolean
-  /** All that it wants of the stream up to some place. */
-  readonly history?: Pick<StreamPart, 'events' | 'through'> | undefined
-  /** Whether nothing else comes before what is new. */
+  /** Whether nothing comes before what is new. */
   readonly isCaughtUp: boolean
 }
 
@@ -50,8 +48,8 @@ export interface StreamReaderOptions {
   readonly beginning: StreamBeginning
   readonly live: LiveEvents
   readonly limits: ReaderLimits
-  /** Reads a page of the tenant's events; undefined when that met trouble, and some time has passed. */
-  readonly readPage: (after: number, tenant: string) => Promise<StreamPage | undefined>
+  /** Reads a page of what the reader may want; undefined when that met trouble, and some time has passed. */
+  readonly readPage: (after: number) => Promise<StreamPage | undefined>
 }
 
 /** Time between two looks at what a reader has taken, in milliseconds. */
@@ -89,7 +87,6 @@ export class StreamReader {
     this.#beats = setInterval(() => sink.beat(idOf(this.#place)), limits.beatEveryMs)
     sink.open(idOf(this.#place))
     if (beginning.isRewound) sink.send([failoverMessage(this.#place)])
-    if (beginning.history) this.take({ ...beginning.history, tail: 0, timeline: this.#place.timeline })
     await this.#catchUp()
   }
 
@@ -152,7 +149,7 @@ export class StreamReader {
     let { isCaughtUp } = this.#options.beginning
     while (!this.#ended) {
       if (isCaughtUp && live.join(this)) return
-      const page = await readPage(this.#place.position, this.filter.tenant)
+      const page = await readPage(this.#place.position)
       if (!page) continue
       for (const part of partsOf(page, rewound(this.#place, page))) {
         this.take(part)

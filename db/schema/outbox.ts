@@ -30,7 +30,7 @@ export const outbox = pgTable(
       .on(event.position)
       .where(sql`position is not null`),
     index('outbox_by_job')
-      .on(event.jobId)
+      .on(event.jobId, event.type, event.position)
       .where(sql`data is not null`),
     index('outbox_of_no_job')
       .on(event.occurredAt)
