@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect as connectSocket } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { named, openStage, patient, report } from '../../testing/event-stage.ts'
+import { makeKey, type WantedKey } from '../../testing/keys.ts'
 import { adminKey } from '../../testing/platform.ts'
 
 describe('The bounds of streams', () => {
@@ -17,6 +18,24 @@ describe('The bounds of streams', () => {
     await expect.poll(async () => (await open('/v1/events')).status, patient).toBe(200)
     const full = await (await stage.api({ maxInAll: 0 })).open('/v1/events')
     expect(full).toMatchObject({ status: 503, headers: { 'retry-after': '1' } })
+  })
+
+  it('are so many for each tenant, however many keys it makes', async () => {
+    const stage = await openStage()
+    const { port, open } = await stage.api({ maxPerTenant: 2 })
+    const openWith = async (wanted: WantedKey) =>
+      open('/v1/events', { authorization: `Bearer ${(await makeKey(port, wanted)).key}` })
+    const [first] = await Promise.all([open('/v1/events'), openWith({})])
+    const refused = await openWith({})
+    await refused.ended
+    expect(refused).toMatchObject({ status: 429, headers: { 'retry-after': '5' } })
+    expect(refused.problem()).toMatchObject({
+      type: expect.stringMatching(/rate-limited$/),
+      detail: expect.stringContaining('This tenant reads 2 streams'),
+    })
+    expect((await openWith({ tenant: 'another' })).status).toBe(200)
+    first.close()
+    await expect.poll(async () => (await open('/v1/events')).status, patient).toBe(200)
   })
 
   it.each([

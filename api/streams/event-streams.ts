@@ -17,6 +17,8 @@ import { StreamReader, type ReaderLimits, type StreamBeginning } from './stream-
 export interface EventStreamLimits extends ReaderLimits {
   /** Streams of one key at once. */
   readonly maxPerKey: number
+  /** Streams of one tenant at once: its admins can make keys as they like. */
+  readonly maxPerTenant: number
   /** Streams at once. */
   readonly maxInAll: number
   /** Longest time between two looks at what is new, in milliseconds. */
@@ -47,6 +49,7 @@ export interface OpenedStream {
 
 const defaultLimits: EventStreamLimits = {
   maxPerKey: 50,
+  maxPerTenant: 200,
   maxInAll: 500,
   maxWaitingBytes: 1_048_576,
   pageWithinMs: 30_000,
@@ -73,6 +76,7 @@ export class EventStreams {
   readonly #limits: EventStreamLimits
   readonly #hub: StreamHub
   readonly #open = new Set<StreamReader>()
+  readonly #seatsOfTenant = new Map<string, number>()
   readonly #seatsOfKey = new Map<string, number>()
   readonly #logTrouble: (error: unknown) => void
   readonly #turns = new Turns(maxBehind)
@@ -100,17 +104,24 @@ export class EventStreams {
   /**
    * Takes a seat for a stream.
    *
-   * @throws Problem `rate-limited` when the key has as many as it may, or `unavailable` when the process does, or drains.
+   * @throws Problem `rate-limited` when the key or its tenant has as many as it may, or `unavailable` when the process does, or drains.
    */
-  takeSeat(key: string): Seat {
-    const ofKey = this.#seatsOfKey.get(key) ?? 0
-    if (this.#closed || this.#seats >= this.#limits.maxInAll) throw full()
-    if (ofKey >= this.#limits.maxPerKey) throw tooManyOf(this.#limits.maxPerKey)
-    this.#count(key, 1)
+  takeSeat(tenant: string, keyId: string): Seat {
+    const { maxInAll, maxPerTenant, maxPerKey } = this.#limits
+    const key = `${tenant} ${keyId}`
+    if (this.#closed || this.#seats >= maxInAll) throw full()
+    if ((this.#seatsOfKey.get(key) ?? 0) >= maxPerKey) throw tooManyOf('key', maxPerKey)
+    if ((this.#seatsOfTenant.get(tenant) ?? 0) >= maxPerTenant) throw tooManyOf('tenant', maxPerTenant)
+    const count = (more: number) => {
+      this.#seats += more
+      add(this.#seatsOfTenant, tenant, more)
+      add(this.#seatsOfKey, key, more)
+    }
+    count(1)
     let isTaken = true
     return {
       release: () => {
-        if (isTaken) this.#count(key, -1)
+        if (isTaken) count(-1)
         isTaken = false
       },
     }
@@ -150,13 +161,6 @@ export class EventStreams {
     this.#closed = true
     clearInterval(this.#wishes)
     for (const reader of this.#open) reader.end('draining')
-  }
-
-  #count(key: string, more: number): void {
-    this.#seats += more
-    const ofKey = (this.#seatsOfKey.get(key) ?? 0) + more
-    if (ofKey > 0) this.#seatsOfKey.set(key, ofKey)
-    else this.#seatsOfKey.delete(key)
   }
 
   /** Asks for those events which are written only while somebody does; not again for those that were just asked for. */
@@ -206,10 +210,16 @@ export class EventStreams {
   }
 }
 
-function tooManyOf(max: number): Problem {
-  return new Problem('rate-limited', `This key reads ${max} streams already, and may not read more. Close one first.`, {
-    headers: { 'retry-after': String(retryAfterS) },
-  })
+/** Changes a count, and forgets one that is zero. */
+function add(counts: Map<string, number>, name: string, more: number): void {
+  const count = (counts.get(name) ?? 0) + more
+  if (count > 0) counts.set(name, count)
+  else counts.delete(name)
+}
+
+function tooManyOf(holder: 'key' | 'tenant', max: number): Problem {
+  const text = `This ${holder} reads ${max} streams of this process already, and may not read more. Close one first.`
+  return new Problem('rate-limited', text, { headers: { 'retry-after': String(retryAfterS) } })
 }
 
 function full(): Problem {

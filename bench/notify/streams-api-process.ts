@@ -7,7 +7,7 @@ import { adminKey, installationSecret } from '../accept/contestants.ts'
 import type { Place } from '../accept/rivals.ts'
 import { beService } from '../accept/service.ts'
 
-/** Task of an API process whose one key may read as many streams as the process serves. */
+/** Task of an API process whose one tenant and key may read as many streams as the process serves. */
 export interface StreamsApiTask {
   readonly place: Place
   readonly streams: number
@@ -22,7 +22,7 @@ const app = await buildApp({
   adminKey,
   secret: installationSecret,
   version: 'bench',
-  eventStreamLimits: { maxPerKey: streams },
+  eventStreamLimits: { maxPerKey: streams, maxPerTenant: streams },
   log,
 })
 process.send?.({ listening: await app.listen({ host: '127.0.0.1', port: 0 }) })
