@@ -84,7 +84,7 @@ const howItWorks =
   '`id` is the position in the stream, `event` the type, `data` what a webhook would have as its body. Reconnect with `Last-Event-ID` ' +
   'and nothing is missing or doubled, also through another process. `reset` tells that you may have missed ' +
   'something, since events were deleted before you read them or a standby took over, and the stream goes on. `end` tells that you are to reconnect: the process drains, or you read too ' +
-  'slowly, or the events of one job are to be read anew, or (`unauthenticated`) your key is no longer valid. A comment comes every 15 s. A key may read 50 streams of a process at once, and a tenant 200.\n\n' +
+  'slowly, or the events of one job are to be read anew, or (`unauthenticated`) your key is no longer valid. A comment comes every 15 s. A key may read 50 streams of a process at once, and a tenant 400.\n\n' +
   'The same URL speaks WebSocket: messages are JSON `{id, type, data}`, the first is `open`, and `lastEventId` in the query resumes. The ' +
   'key travels in `Authorization` there too, which browsers cannot set on a WebSocket: let your own server read the stream for them.'
 

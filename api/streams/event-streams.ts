@@ -49,7 +49,7 @@ export interface OpenedStream {
 
 const defaultLimits: EventStreamLimits = {
   maxPerKey: 50,
-  maxPerTenant: 200,
+  maxPerTenant: 400,
   maxInAll: 500,
   maxWaitingBytes: 1_048_576,
   pageWithinMs: 30_000,
