@@ -154,7 +154,8 @@ export function isAllowedTarget(target: Target, allow: AllowList): boolean {
   return allow.some((rule) => covers(rule, target))
 }
 
-function isAllowedName(target: Target, allow: AllowList): boolean {
+/** @returns whether the allow list opens a target by its name, whatever addresses it stands for. */
+export function isAllowedName(target: Target, allow: AllowList): boolean {
   return allow.some((rule) => 'host' in rule && covers(rule, target))
 }
 

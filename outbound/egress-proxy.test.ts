@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import { connect, createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { startNameServer } from '@jobyard/testing/name-server'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { parseAllowList } from './address-rules.ts'
 import { EgressProxyError } from './egress-proxy.ts'
@@ -52,42 +53,43 @@ async function startReceiver(answer: string) {
 interface Setting {
   readonly proxyPort: number
   readonly credentials?: string
-  readonly addresses?: readonly string[]
+  readonly nameServers?: readonly string[]
   readonly allow?: string
 }
 
-function fetchBy({ proxyPort, credentials = '', addresses = [publicAddress], allow = 'hook.example' }: Setting) {
+function fetchBy({ proxyPort, credentials = '', nameServers, allow = publicAddress }: Setting) {
   return createGuardedFetch({
     allow: parseAllowList(allow),
     proxy: new URL(`http://${credentials}127.0.0.1:${proxyPort}`),
     timeoutMs,
     maxBodyBytes: 1_000,
     maxHeaderBytes: 8_192,
-    lookup: async () => addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
+    nameServers,
   })
 }
 
 describe('An egress proxy', () => {
-  it('is asked for the address that was judged, and leads to the receiver', async () => {
+  it('leads to the receiver, and is told who asks', async () => {
     const receiver = await startReceiver('taken')
     const proxy = await startProxy(receiver.port)
     const fetch = fetchBy({ proxyPort: proxy.port, credentials: 'job%40yard:p%3Ass@' })
 
-    const answer = await fetch('http://hook.example/in', { method: 'POST', body: 'an event' })
+    const answer = await fetch(`http://${publicAddress}/in`, { method: 'POST', body: 'an event' })
 
     expect([answer.status, answer.body]).toEqual([200, 'taken'])
-    expect(receiver.got).toEqual([{ host: 'hook.example', body: 'an event' }])
+    expect(receiver.got).toEqual([{ host: publicAddress, body: 'an event' }])
     expect(proxy.asked.map(({ url }) => url)).toEqual([`${publicAddress}:80`])
     const [, credentials = ''] = proxy.asked[0]!.headers['proxy-authorization']!.split(' ')
     expect(Buffer.from(credentials, 'base64').toString()).toBe('job@yard:p:ss')
   })
 
-  it('sees nothing but TLS for the name when the URL is https://', async () => {
+  it('is asked for the address that was judged, and sees nothing but TLS for the name when the URL is https://', async () => {
     const hello = Promise.withResolvers<Buffer>()
     const receiver = createTcpServer((socket) => socket.once('data', hello.resolve).once('data', () => socket.end()))
     const proxy = await startProxy(await listen(receiver))
 
-    const request = fetchBy({ proxyPort: proxy.port })('https://hook.example/secret-path')
+    const names = await startNameServer((_name, family) => (family === 'A' ? [publicAddress] : []))
+    const request = fetchBy({ proxyPort: proxy.port, nameServers: [names.host] })('https://hook.example/secret-path')
 
     await expect(request).rejects.toThrow(FetchNetworkError)
     const sent = await hello.promise
@@ -100,26 +102,29 @@ describe('An egress proxy', () => {
   it('is not asked for private addresses: they are refused, or reached directly where the allow list opens them', async () => {
     const receiver = await startReceiver('direct')
     const proxy = await startProxy(receiver.port)
-    const to = (allow: string) => fetchBy({ proxyPort: proxy.port, addresses: ['127.0.0.1'], allow })
-    const url = `http://hook.example:${receiver.port}/`
+    const names = await startNameServer((_name, family) => (family === 'A' ? ['127.0.0.1'] : []))
+    const to = (allow: string) => fetchBy({ proxyPort: proxy.port, nameServers: [names.host], allow })
 
-    await expect(to('')(`https://hook.example/`)).rejects.toThrow(ForbiddenAddressError)
-    expect(await to('hook.example')(url)).toMatchObject({ status: 200, body: 'direct' })
+    await expect(to('')('https://hook.example/')).rejects.toThrow(ForbiddenAddressError)
+    const url = `http://localhost:${receiver.port}/`
+    expect(await to('localhost')(url)).toMatchObject({ status: 200, body: 'direct' })
     expect(proxy.asked).toEqual([])
   })
 
   it('is asked for the next address when it does not reach the first', async () => {
-    const receiver = await startReceiver('taken')
-    const proxy = await startProxy(receiver.port, (authority) => (authority.startsWith('[') ? 502 : undefined))
-    const fetch = fetchBy({ proxyPort: proxy.port, addresses: ['2606:2800:21f:cb07::1', publicAddress] })
+    const proxy = await startProxy(0, (authority) => (authority.startsWith('[') ? 502 : 504))
+    const names = await startNameServer((_name, family) =>
+      family === 'A' ? [publicAddress] : ['2606:2800:21f:cb07::1'],
+    )
+    const request = fetchBy({ proxyPort: proxy.port, nameServers: [names.host] })('https://hook.example/')
 
-    expect(await fetch('http://hook.example/')).toMatchObject({ body: 'taken' })
-    expect(proxy.asked.map(({ url }) => url)).toEqual(['[2606:2800:21f:cb07::1]:80', `${publicAddress}:80`])
+    await expect(request).rejects.toThrow('No answer: the egress proxy answered 504')
+    expect(proxy.asked.map(({ url }) => url)).toEqual(['[2606:2800:21f:cb07::1]:443', `${publicAddress}:443`])
   })
 
   it('that refuses an address speaks of the receiver; one that is away or wants other credentials, of itself', async () => {
     const answering = (status: number) => startProxy(0, () => status)
-    const request = async (proxyPort: number) => fetchBy({ proxyPort })('http://hook.example/')
+    const request = async (proxyPort: number) => fetchBy({ proxyPort })(`http://${publicAddress}/`)
 
     const refused = request((await answering(403)).port)
     await expect(refused).rejects.toThrow(FetchNetworkError)
@@ -133,7 +138,7 @@ describe('An egress proxy', () => {
 
   it('that never answers is left when the time is up', async () => {
     const silent = await listen(createTcpServer())
-    const request = fetchBy({ proxyPort: silent })('http://hook.example/', { timeoutMs: 100 })
+    const request = fetchBy({ proxyPort: silent })(`http://${publicAddress}/`, { timeoutMs: 100 })
     await expect(request).rejects.toThrow(FetchTimeoutError)
   })
 })

@@ -8,6 +8,7 @@ import {
   type Socket,
 } from 'node:net'
 import { gzipSync } from 'node:zlib'
+import { startNameServer } from '@jobyard/testing/name-server'
 import { afterEach, describe, expect, it } from 'vitest'
 import { parseAllowList } from './address-rules.ts'
 import {
@@ -72,13 +73,13 @@ const drip = (first: string, drop: string) => (socket: Socket) => {
   socket.on('close', () => clearInterval(timer))
 }
 
-/** A resolver that knows one name. */
-const standsFor =
-  (...addresses: string[]) =>
-  async () =>
-    addresses.map((address) => ({ address, family: isIPv6(address) ? 6 : 4 }))
-
-const neverAnswers = () => new Promise<never>(() => {})
+/** Those who say of every name that it stands for these addresses. */
+async function namesStandFor(...addresses: string[]): Promise<Pick<GuardedFetchOptions, 'nameServers'>> {
+  const { host } = await startNameServer((_name, family) =>
+    addresses.filter((address) => isIPv6(address) === (family === 'AAAA')),
+  )
+  return { nameServers: [host] }
+}
 
 describe('an allowed receiver', () => {
   it('gets method, headers and body, and its answer comes back whatever the status', async () => {
@@ -104,10 +105,9 @@ describe('an allowed receiver', () => {
     const six = await httpServer((_request, response) => response.end('six'), '::1')
     const four = await httpServer((request, response) => response.end(request.headers.host))
     expect((await guardedFetch()(`http://[::1]:${six.port}/`)).body).toBe('six')
-    const allow = parseAllowList(`receiver.internal:${four.port}`)
-    const lookup = standsFor('127.0.0.1')
-    const response = await guardedFetch({ allow, lookup })(`http://receiver.internal:${four.port}/`)
-    expect(response.body).toBe(`receiver.internal:${four.port}`)
+    const allow = parseAllowList(`localhost:${four.port}`)
+    const response = await guardedFetch({ allow })(`http://localhost:${four.port}/`)
+    expect(response.body).toBe(`localhost:${four.port}`)
   })
 
   it('sees a connection of its own for each request, and no offer of compression', async () => {
@@ -153,13 +153,12 @@ describe('a forbidden address', () => {
     [['10.0.0.1']],
     [['::2']],
     [['fd00::1']],
-    [['fe80::1%eth0']],
+    [['fe80::1']],
     [['::ffff:192.168.0.1']],
     [['8.8.8.8', '169.254.169.254']],
     [['2606:4700:4700::1111', '127.0.0.2']],
   ])('behind a name is refused: %j', async (addresses) => {
-    const lookup = standsFor(...addresses)
-    const request = guardedFetch({ lookup })('https://receiver.example/')
+    const request = guardedFetch(await namesStandFor(...addresses))('https://receiver.example/')
     await expect(request).rejects.toThrow(ForbiddenAddressError)
     await expect(request).rejects.toMatchObject({
       message: expect.stringMatching(/receiver\.example stands for an address that is not public$/),
@@ -169,15 +168,43 @@ describe('a forbidden address', () => {
 
   it('is found when a name changes its address between two requests', async () => {
     const { server, port } = await rawServer((socket) => socket.end('this is not TLS'))
-    const answers = ['127.0.0.1', '127.0.0.2']
-    const lookup = async () => [{ address: answers.shift() ?? '', family: 4 }]
-    const fetch = guardedFetch({ lookup })
+    const answers = [['127.0.0.1'], ['127.0.0.2']]
+    const { host } = await startNameServer((_name, family) => (family === 'A' && answers.shift()) || [])
+    const fetch = guardedFetch({ nameServers: [host] })
     let connections = 0
     server.on('connection', () => connections++)
     await expect(fetch(`https://rebound.example:${port}/`)).rejects.toThrow(FetchNetworkError)
     expect(connections).toBe(1)
     await expect(fetch(`https://rebound.example:${port}/`)).rejects.toThrow(ForbiddenAddressError)
     expect(connections).toBe(1)
+  })
+})
+
+describe('a name', () => {
+  it.each([['127.0.0.1'], ['::1']])('that stands for %s alone leads there', async (address) => {
+    const { server, port } = await listen(
+      createTcpServer((socket) => socket.end('this is not TLS')),
+      address,
+    )
+    const connected = once(server, 'connection')
+    const request = guardedFetch(await namesStandFor(address))(`https://one.example.:${port}/`)
+    await expect(request).rejects.toThrow(FetchNetworkError)
+    await connected
+  })
+
+  it('is reached while twenty others wait for a name server that never answers', async () => {
+    const names = await startNameServer((name, family) => {
+      if (name.startsWith('mute')) return 'silence'
+      return family === 'A' ? ['127.0.0.2'] : []
+    })
+    const fetch = guardedFetch({ nameServers: [names.host] })
+    const over = new AbortController()
+    const mute = Array.from({ length: 20 }, (_, n) => fetch(`https://mute${n}.example/`, { signal: over.signal }))
+    const ends = Promise.allSettled(mute)
+    await names.wasAsked(40)
+    await expect(fetch('https://alive.example/')).rejects.toThrow(/alive\.example stands for an address/)
+    over.abort(new Error('seen enough'))
+    for (const end of await ends) expect(end).toMatchObject({ reason: { message: 'seen enough' } })
   })
 })
 
@@ -245,9 +272,9 @@ describe('a receiver that takes its time is left when the time is up:', () => {
   })
 
   it('a name server that never answers', async () => {
-    await expect(guardedFetch({ lookup: neverAnswers })('https://x.example/', { timeoutMs: 20 })).rejects.toThrow(
-      /within 20 ms/,
-    )
+    const { host } = await startNameServer(() => 'silence')
+    const request = guardedFetch({ nameServers: [host] })('https://x.example/', { timeoutMs: 20 })
+    await expect(request).rejects.toThrow(/within 20 ms/)
   })
 
   it('a TLS handshake that never ends', async () => {
@@ -295,13 +322,13 @@ describe('a broken connection is a network error that says what happened:', () =
     const { server, port } = await rawServer(() => {})
     await new Promise((resolve) => server.close(resolve))
     await expect(guardedFetch()(`http://127.0.0.1:${port}/`)).rejects.toThrow(/ECONNREFUSED/)
-    const lookup = standsFor('127.0.0.1', '::1')
-    const request = guardedFetch({ lookup })(`https://two.example:${port}/`)
+    const request = guardedFetch(await namesStandFor('127.0.0.1', '::1'))(`https://two.example:${port}/`)
     await expect(request).rejects.toThrow(/No answer: .*ECONNREFUSED/)
   })
 
   it('a name without an address', async () => {
-    const lookup = standsFor()
-    await expect(guardedFetch({ lookup })('https://none.example/')).rejects.toThrow('none.example has no address')
+    const request = guardedFetch(await namesStandFor())('https://none.example/')
+    await expect(request).rejects.toThrow(FetchNetworkError)
+    await expect(request).rejects.toThrow('No answer: the name servers know no address of none.example')
   })
 })

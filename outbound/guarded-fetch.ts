@@ -1,10 +1,18 @@
 import type { LookupAddress } from 'node:dns'
-import { lookup as resolveName } from 'node:dns/promises'
-import type { LookupFunction } from 'node:net'
+import { lookup } from 'node:dns/promises'
+import { isIP, type LookupFunction } from 'node:net'
 import { callbackify } from 'node:util'
 import { buildConnector, Client, type Dispatcher } from 'undici'
-import { type AllowList, type Target, targetOf, whyAddressIsForbidden, whyUrlIsForbidden } from './address-rules.ts'
+import {
+  type AllowList,
+  isAllowedName,
+  type Target,
+  targetOf,
+  whyAddressIsForbidden,
+  whyUrlIsForbidden,
+} from './address-rules.ts'
 import { EgressProxyError, openTunnel } from './egress-proxy.ts'
+import { askNameServers } from './name-servers.ts'
 
 /** Bounds of every request, and whom it may reach besides public addresses. */
 export interface GuardedFetchOptions {
@@ -17,8 +25,8 @@ export interface GuardedFetchOptions {
   readonly maxHeaderBytes: number
   /** Through which public addresses are reached. What the allow list opens besides is reached directly. */
   readonly proxy?: URL | undefined
-  /** Finds the addresses of a name. The system's resolver by default; tests bring their own. */
-  readonly lookup?: (hostname: string) => Promise<readonly LookupAddress[]>
+  /** Who is asked for the addresses of names, as `address:port`; those of `/etc/resolv.conf` when absent. */
+  readonly nameServers?: readonly string[] | undefined
 }
 
 /** One request. Time and size may be bounded differently from the default. */
@@ -149,20 +157,19 @@ async function requestOnce(
 function openClient(url: URL, signal: AbortSignal, options: GuardedFetchOptions): Client {
   const target = targetOf(url)
   const connectDirectly = buildConnector({
-    lookup: guardedLookup(target, options),
+    lookup: guardedLookup({ target, signal, options }),
     signal,
     timeout: 0,
     allowH2: false,
     maxCachedSessions: 0,
   })
   const { proxy } = options
-  const connect = proxy ? connectByProxy(proxy, { connectDirectly, target, signal, options }) : connectDirectly
+  const connect = proxy ? connectByProxy(proxy, connectDirectly, { target, signal, options }) : connectDirectly
   const maxHeaderSize = options.maxHeaderBytes
   return new Client(url.origin, { connect, maxHeaderSize, headersTimeout: 0, bodyTimeout: 0, pipelining: 1 })
 }
 
 interface Connecting {
-  readonly connectDirectly: buildConnector.connector
   readonly target: Target
   readonly signal: AbortSignal
   readonly options: GuardedFetchOptions
@@ -171,10 +178,12 @@ interface Connecting {
 /** Connects to public addresses through a proxy. One that is private was opened by the allow list, and is reached directly. */
 function connectByProxy(
   proxy: URL,
-  { connectDirectly, target, signal, options }: Connecting,
+  connectDirectly: buildConnector.connector,
+  connecting: Connecting,
 ): buildConnector.connector {
+  const { target, signal } = connecting
   const openSocket = async (hostname: string) => {
-    const addresses = await resolveAllowed(hostname.replace(/^\[|\]$/g, ''), target, options)
+    const addresses = await resolveAllowed(hostname, connecting)
     const isPrivate = addresses.some(({ address }) => whyAddressIsForbidden(address, target, []))
     return isPrivate ? undefined : openTunnel(proxy, { addresses, port: target.port, signal })
   }
@@ -191,8 +200,8 @@ function connectByProxy(
 }
 
 /** A `lookup` for sockets that hands out an address only if all that the name has may be reached. */
-function guardedLookup(target: Target, options: GuardedFetchOptions): LookupFunction {
-  const resolve = callbackify((hostname: string) => resolveAllowed(hostname, target, options))
+function guardedLookup(connecting: Connecting): LookupFunction {
+  const resolve = callbackify((hostname: string) => resolveAllowed(hostname, connecting))
   return (hostname, { all }, callback) =>
     resolve(hostname, (error, addresses) => {
       if (error) return callback(error, '')
@@ -200,15 +209,12 @@ function guardedLookup(target: Target, options: GuardedFetchOptions): LookupFunc
     })
 }
 
-async function resolveAllowed(
-  hostname: string,
-  target: Target,
-  { allow, lookup = resolveAll }: GuardedFetchOptions,
-): Promise<[LookupAddress, ...LookupAddress[]]> {
-  const [first, ...others] = await lookup(hostname)
+async function resolveAllowed(hostname: string, connecting: Connecting): Promise<[LookupAddress, ...LookupAddress[]]> {
+  const { target, options } = connecting
+  const [first, ...others] = await resolve(hostname, connecting)
   if (!first) throw new Error(`${hostname} has no address`)
   for (const { address } of [first, ...others]) {
-    const reason = whyAddressIsForbidden(address, target, allow)
+    const reason = whyAddressIsForbidden(address, target, options.allow)
     if (reason)
       throw new ForbiddenAddressError(`${target.host} stands for an address that is not public`, {
         cause: new Error(reason),
@@ -217,8 +223,12 @@ async function resolveAllowed(
   return [first, ...others]
 }
 
-function resolveAll(hostname: string): Promise<LookupAddress[]> {
-  return resolveName(hostname, { all: true })
+/** Only names that the allow list names are looked up as the system does it, with `/etc/hosts` and search domains: no stranger can choose them. */
+async function resolve(hostname: string, { target, signal, options }: Connecting): Promise<LookupAddress[]> {
+  const family = isIP(hostname)
+  if (family !== 0) return [{ address: hostname, family }]
+  if (isAllowedName(target, options.allow)) return lookup(hostname, { all: true })
+  return askNameServers(hostname, { signal, nameServers: options.nameServers })
 }
 
 /** Stops reading, and with it the connection, one chunk after the limit. */
@@ -260,13 +270,13 @@ function joined(headers: Record<string, string | string[] | undefined>): Record<
 }
 
 /**
- * Where several addresses were tried, Node reports an AggregateError without a message of its own. The address that a name stands for
- * is nothing for strangers.
+ * Where several addresses were tried, Node reports an AggregateError without a message of its own. The last one had the most time, and the
+ * first is often one of IPv6, which is not everywhere. The address that a name stands for is nothing for strangers.
  */
 function networkError(error: unknown): FetchNetworkError {
-  const first: unknown = error instanceof AggregateError ? error.errors[0] : error
+  const last: unknown = error instanceof AggregateError ? error.errors.at(-1) : error
   const { message, address, syscall, code }: NodeJS.ErrnoException & { address?: string } =
-    first instanceof Error ? first : new Error(String(first))
+    last instanceof Error ? last : new Error(String(last))
   if (address !== undefined) return new FetchNetworkError(`No answer: ${syscall} ${code}`, { cause: error })
   return new FetchNetworkError(`No answer: ${message}`, { cause: error })
 }

@@ -56,11 +56,15 @@ function ignoreSignals(): void {
 
 /** From now on a name stands for this machine, as one whose owner has changed its address. */
 function resolveToThisMachine(name: string): void {
-  const lookup = dns.lookup
-  const lookUp = (hostname: string, options: object) =>
-    hostname === name ? Promise.resolve([{ address: '127.0.0.1', family: 4 }]) : lookup(hostname, options)
-  Object.assign(dns, { lookup: lookUp })
-  syncBuiltinESMExports()
+  for (const [method, addresses] of [
+    ['resolve4', ['127.0.0.1']],
+    ['resolve6', []],
+  ] as const) {
+    const resolve: (this: dns.Resolver, hostname: string) => Promise<string[]> = dns.Resolver.prototype[method]
+    dns.Resolver.prototype[method] = function (this: dns.Resolver, hostname: string) {
+      return hostname === name ? Promise.resolve([...addresses]) : resolve.call(this, hostname)
+    } as typeof dns.Resolver.prototype.resolve4
+  }
 }
 
 /** Makes this process believe in {@link aheadMs}. */
