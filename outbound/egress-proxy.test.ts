@@ -2,10 +2,12 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import { connect, createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { setImmediate } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
 import { startNameServer } from '@jobyard/testing/name-server'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { parseAllowList } from './address-rules.ts'
-import { EgressProxyError } from './egress-proxy.ts'
+import { EgressProxyError, openTunnel } from './egress-proxy.ts'
 import { createGuardedFetch, FetchNetworkError, FetchTimeoutError, ForbiddenAddressError } from './guarded-fetch.ts'
 
 const publicAddress = '93.184.215.14'
@@ -50,17 +52,45 @@ async function startReceiver(answer: string) {
   return { port: await listen(server), got }
 }
 
+/** A proxy that lets everybody in and says nothing. */
+async function startSilentProxy() {
+  const server = createTcpServer()
+  const asked = new Promise((resolve) => server.once('connection', (socket) => socket.once('data', resolve)))
+  return { port: await listen(server), asked }
+}
+
+/** Listens in a thread that is stuck, where the queue of connections is full: whoever else comes is not even refused. */
+async function listenDeafly(): Promise<number> {
+  const worker = new Worker(
+    `const { parentPort } = require('node:worker_threads')
+     const server = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+       parentPort.postMessage(server.address().port)
+       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+     })`,
+    { eval: true },
+  )
+  const [port] = (await once(worker, 'message')) as [number]
+  const queued = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')] // Linux queues one more than it was told
+  onTestFinished(async () => {
+    for (const socket of queued) socket.destroy()
+    await worker.terminate()
+  })
+  await Promise.all(queued.map((socket) => once(socket, 'connect')))
+  return port
+}
+
 interface Setting {
   readonly proxyPort: number
+  readonly scheme?: 'http' | 'https'
   readonly credentials?: string
   readonly nameServers?: readonly string[]
   readonly allow?: string
 }
 
-function fetchBy({ proxyPort, credentials = '', nameServers, allow = publicAddress }: Setting) {
+function fetchBy({ proxyPort, scheme = 'http', credentials = '', nameServers, allow = publicAddress }: Setting) {
   return createGuardedFetch({
     allow: parseAllowList(allow),
-    proxy: new URL(`http://${credentials}127.0.0.1:${proxyPort}`),
+    proxy: new URL(`${scheme}://${credentials}127.0.0.1:${proxyPort}`),
     timeoutMs,
     maxBodyBytes: 1_000,
     maxHeaderBytes: 8_192,
@@ -111,15 +141,15 @@ describe('An egress proxy', () => {
     expect(proxy.asked).toEqual([])
   })
 
-  it('is asked for the next address when it does not reach the first', async () => {
-    const proxy = await startProxy(0, (authority) => (authority.startsWith('[') ? 502 : 504))
+  it('is asked for the next address when it does not reach the first, IPv4 before IPv6', async () => {
+    const proxy = await startProxy(0, (authority) => (authority.startsWith('[') ? 504 : 502))
     const names = await startNameServer((_name, family) =>
       family === 'A' ? [publicAddress] : ['2606:2800:21f:cb07::1'],
     )
     const request = fetchBy({ proxyPort: proxy.port, nameServers: [names.host] })('https://hook.example/')
 
     await expect(request).rejects.toThrow('No answer: the egress proxy answered 504')
-    expect(proxy.asked.map(({ url }) => url)).toEqual(['[2606:2800:21f:cb07::1]:443', `${publicAddress}:443`])
+    expect(proxy.asked.map(({ url }) => url)).toEqual([`${publicAddress}:443`, '[2606:2800:21f:cb07::1]:443'])
   })
 
   it('that refuses an address speaks of the receiver; one that is away or wants other credentials, of itself', async () => {
@@ -136,9 +166,47 @@ describe('An egress proxy', () => {
     await expect(request(await listen(gone))).rejects.toThrow(EgressProxyError)
   })
 
-  it('that never answers is left when the time is up', async () => {
-    const silent = await listen(createTcpServer())
-    const request = fetchBy({ proxyPort: silent })(`http://${publicAddress}/`, { timeoutMs: 100 })
-    await expect(request).rejects.toThrow(FetchTimeoutError)
+  it('that wants other credentials is not asked for further addresses', async () => {
+    const proxy = await startProxy(0, () => 407)
+    const names = await startNameServer((_name, family) => (family === 'A' ? [publicAddress, '93.184.215.15'] : []))
+    const request = fetchBy({ proxyPort: proxy.port, nameServers: [names.host] })('https://hook.example/')
+    await expect(request).rejects.toThrow(EgressProxyError)
+    expect(proxy.asked).toHaveLength(1)
+  })
+
+  it('that was reached is none that is away when the signal fires', async () => {
+    const { port, asked } = await startSilentProxy()
+    const over = new AbortController()
+    const end = { addresses: [{ address: publicAddress, family: 4 }], port: 443, signal: over.signal }
+    const tunnel = openTunnel(new URL(`http://127.0.0.1:${port}`), end)
+    await asked
+    over.abort()
+    await expect(tunnel).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }))
+  })
+
+  describe('has 5 s to be reached:', () => {
+    beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
+    afterEach(() => void vi.useRealTimers())
+
+    it('one that is reached and never answers looks like a receiver that takes its time', async () => {
+      const { port, asked } = await startSilentProxy()
+      const request = fetchBy({ proxyPort: port })(`http://${publicAddress}/`, { timeoutMs: 15_000 })
+      await asked
+      vi.advanceTimersByTime(5_000)
+      await setImmediate()
+      vi.advanceTimersByTime(10_000)
+      await expect(request).rejects.toThrow(FetchTimeoutError)
+    })
+
+    it.each([
+      ['accepts and never shakes hands', 'https', async () => listen(createTcpServer())],
+      ['does not even accept', 'http', listenDeafly],
+    ] as const)('one that %s is away', async (_how, scheme, start) => {
+      const fetch = fetchBy({ proxyPort: await start(), scheme })
+      const request = fetch(`http://${publicAddress}/`, { timeoutMs: 15_000 })
+      await vi.waitUntil(() => vi.getTimerCount() === 2) // that of the request, and that of the connection
+      vi.advanceTimersByTime(5_000)
+      await expect(request).rejects.toThrow(new EgressProxyError('The egress proxy gives no answer'))
+    })
   })
 })
