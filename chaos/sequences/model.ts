@@ -268,12 +268,12 @@ export function cancels(tenant: string, wanted: string): Rule {
   }
 }
 
-/** A redrive changes nothing of the job that it repeats; the new one is a submission, and may be refused for what it shares. */
+/** A redrive changes nothing of the job that it repeats; the new one is a submission, and may be refused for what it shares. Internal jobs have none. */
 export function redrives(tenant: string, wanted: string): Rule {
   return (job, around, id) => {
     if (id !== wanted) return { job, around }
     if (job?.tenant !== tenant) return { job, around, answer: 'not-found' }
-    const allowed = job.status === 'failed' || job.status === 'cancelled'
+    const allowed = !job.internal && (job.status === 'failed' || job.status === 'cancelled')
     const answers = !allowed ? ['conflict'] : job.deduplication === undefined ? ['accepted'] : ['accepted', 'conflict']
     return answers.map((answer) => ({ job, around, answer }))
   }
