@@ -46,11 +46,11 @@ export async function findEndpointsBehind(sql: Sql, queue: string): Promise<Endp
 /** Reason of the snooze of a delivery that waits for trouble on the platform's side to end: it is still in flight. */
 export const heldUp = 'held_up'
 
-/** @returns those of the deliveries that have not ended, each with whether it is in flight or waits for another attempt. */
-export async function findUnended(sql: Sql, jobIds: readonly string[]): Promise<Map<string, 'in flight' | 'repeated'>> {
+/** @returns those of the deliveries that have not ended, each with whether it is in flight; if not, it waits for another attempt. */
+export async function findUnended(sql: Sql, jobIds: readonly string[]): Promise<Map<string, boolean>> {
   const rows = await sql<{ id: string; inFlight: boolean }[]>`
     select j.id, ${isInFlight(sql)} as in_flight from jobs j where j.id = any(${plainArray(jobIds)}::text::uuid[]) and j.finished_at is null`
-  return new Map(rows.map(({ id, inFlight }) => [id, inFlight ? 'in flight' : 'repeated']))
+  return new Map(rows.map(({ id, inFlight }) => [id, inFlight]))
 }
 
 /** Looks among the newest deliveries of an endpoint for those in flight: for whoever has not made them. @param newest how many are looked at. */

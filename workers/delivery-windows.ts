@@ -74,9 +74,9 @@ export class DeliveryWindows {
   async #dropEnded(): Promise<void> {
     const windows = [...this.#windows.values()].filter(({ inFlight }) => inFlight.size > 0)
     const ids = windows.flatMap(({ inFlight }) => [...inFlight])
-    const unended = ids.length > 0 ? await findUnended(this.#sql, ids) : new Map()
+    const unended = ids.length > 0 ? await findUnended(this.#sql, ids) : new Map<string, boolean>()
     for (const window of windows) {
-      const left = [...window.inFlight].filter((id) => unended.get(id) !== 'in flight')
+      const left = [...window.inFlight].filter((id) => !unended.get(id))
       for (const id of left) window.inFlight.delete(id)
       const isRepeated = left.some((id) => unended.has(id))
       window.width = isRepeated ? Math.max(window.width >> 1, 1) : Math.min(window.width + left.length, widest)
