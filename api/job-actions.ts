@@ -100,10 +100,7 @@ export class JobActions {
       throw new Problem('conflict', `Only failed and cancelled jobs can be redriven; this one is ${row.status}.`)
     }
     if (row.internal)
-      throw new Problem(
-        'conflict',
-        `This job is a delivery: make it again with POST /v1/deliveries/${id}/redeliver, which its endpoint's log tells of.`,
-      )
+      throw new Problem('conflict', `This job is a delivery: make it again with POST /v1/deliveries/${id}/redeliver.`)
     const job = redriven(row)
     const wanted = { of: id, id: job.id }
     const result = await redriveOne(db, tenant, wanted, idempotency, AbortSignal.timeout(redriveWithinMs))

@@ -15,6 +15,6 @@ it('Workers say at their start that endpoints were made under another JOBYARD_SE
   await start(secretOfTests)
   expect(lines).toEqual([])
   await start('another')
-  expect(lines).toEqual([expect.stringContaining('Bring back the JOBYARD_SECRET of before')])
+  expect(lines).toEqual([expect.stringContaining('bring back the value of before')])
   await record.close()
 })

@@ -9,6 +9,8 @@ export async function tellOfOtherSecret(sql: Sql, secrets: SecretBox, log: Logge
   try {
     if (newest) secrets.open(newest.secret, newest.id)
   } catch (error) {
-    log.error({ err: error }, 'No webhook can be signed, and they wait. Bring back the JOBYARD_SECRET of before')
+    const message =
+      'JOBYARD_SECRET does not open the secret of the newest endpoint. Its webhooks wait, and maybe those of all: bring back the value of before'
+    log.error({ err: error, endpointId: newest?.id }, message)
   }
 }

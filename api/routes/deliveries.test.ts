@@ -1,8 +1,10 @@
 import { newId } from '@jobyard/db/ids'
 import { Webhook } from 'standardwebhooks'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { secretOfTests } from '../../testing/endpoints.ts'
 import { startPlatform, type Platform } from '../../testing/platform.ts'
 import { startReceiver, type Received, type Receiver } from '../../testing/receiver.ts'
+import { Cursors } from '../cursor.ts'
 
 /** For machines that run all tests at once. */
 const patient = { timeout: 10_000 }
@@ -183,6 +185,11 @@ describe('Redelivering', () => {
     expect((await many({ endpoint: 'none' })).body.deliveries).toBe(0)
     expect((await many({ since: 'yesterday' })).status).toBe(422)
     expect((await many({ cursor: 'x' })).body.type).toContain('invalid-cursor')
+    const cursorOf = (deed: string) => new Cursors(secretOfTests).seal(`${deed}/0/${newId()}`)
+    expect((await many({ cursor: cursorOf('counted') })).body.type).toContain('invalid-cursor')
+    expect((await many({ cursor: cursorOf('counted'), dryRun: true })).status).toBe(200)
+    expect((await many({ cursor: cursorOf('made'), dryRun: true })).body.type).toContain('invalid-cursor')
+    expect((await many({ cursor: cursorOf('made') })).status).toBe(202)
   })
 })
 

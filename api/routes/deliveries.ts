@@ -17,13 +17,14 @@ const tags = ['deliveries']
 const params = z.object({ id: z.string() })
 const problem = problemSchema.describe('application/problem+json')
 
-function isPlace(text: string): boolean {
-  return isId(placeOf(text).before)
+/** What a call did with the deliveries that it passed: one that makes them again must not go on after one that has only counted them. */
+function deedOf(dryRun: boolean): string {
+  return dryRun ? 'counted' : 'made'
 }
 
 function placeOf(text: string) {
-  const [dueAt, before = ''] = text.split('/')
-  return { dueAt: Number(dueAt), before }
+  const [deed, dueAt, before = ''] = text.split('/')
+  return { deed, dueAt: Number(dueAt), before }
 }
 
 /** Reading the log of deliveries, and making them again. */
@@ -102,17 +103,19 @@ export const deliveryRoutes: FastifyPluginAsyncZod<{ deliveries: DeliveryActions
         summary: 'Make many deliveries again',
         description:
           'About 5,000 that fit, newest first, spread over time by `perSecond`. `dryRun` counts them. Those that were made again since are left ' +
-          'out, and those of endpoints that are disabled. With `nextCursor` the next call goes on where this one ended, in time as well.',
+          'out, and those of endpoints that are disabled. With `nextCursor` the next call goes on where this one ended, in time as well; that of a dry run is for dry runs.',
         body: redeliverySchema,
         response: { 200: redeliveryAnswerSchema, 202: redeliveryAnswerSchema, 400: problem, 422: problem },
       },
     },
     async (request, reply) => {
       const { cursor, ...wanted } = request.body
+      const deed = deedOf(wanted.dryRun)
+      const isPlace = (text: string) => isId(placeOf(text).before) && placeOf(text).deed === deed
       const place = cursor === undefined ? undefined : placeOf(cursors.open(cursor, isPlace))
       const { deliveries: made, next } = await deliveries.redeliverMany(request.tenant, wanted, place)
       request.auditTarget = `${made} deliveries`
-      const nextCursor = next && cursors.seal(`${next.dueAt}/${next.before}`)
+      const nextCursor = next && cursors.seal(`${deed}/${next.dueAt}/${next.before}`)
       return reply.code(wanted.dryRun ? 200 : 202).send({ deliveries: made, ...(nextCursor && { nextCursor }) })
     },
   )

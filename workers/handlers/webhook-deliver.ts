@@ -141,8 +141,9 @@ function openKeys(box: SecretBox, endpoint: DeliveryEndpoint, { log }: HandlerCo
       headers: headers === null ? {} : (JSON.parse(box.open(headers, id)) as Record<string, string>),
     }
   } catch (error) {
-    log.error({ err: error, endpointId: id }, 'Nothing can be sent to this endpoint, and its deliveries wait')
-    throw new SnoozeError(spreadOut(unreadableMs, snoozeSpread), (error as Error).message, heldUp)
+    const { message } = error as Error
+    log.error({ endpointId: id }, `Deliveries to this endpoint wait. ${message}`)
+    throw new SnoozeError(spreadOut(unreadableMs, snoozeSpread), message, heldUp)
   }
 }
 
