@@ -21,7 +21,13 @@ export const recovery: Part = (options) => {
     { row: 5, name: 'workers killed', run: (context) => workerKilled(context, times(often)) },
     { row: 1, name: 'APIs killed between commit and ticket', run: (context) => apiKilled(context, times(often)) },
     { row: 9, name: 'carrier wiped with 100,000 jobs', run: (context) => carrierWiped(context, times(seldom)) },
-    { row: 11, name: 'Redis stopped', carriers: ['redis'], run: (context) => redisStopped(context, times(often)) },
+    {
+      row: 11,
+      name: 'Redis stopped',
+      carriers: ['redis'],
+      minutes: Math.min(options.minutes, fullMinutes),
+      run: (context) => redisStopped(context, times(often)),
+    },
     { row: 14, name: 'Postgres restarted', run: (context) => postgresRestarted(context, times(often)) },
     { row: 25, name: 'asked to stop with 100 deaf jobs', run: (context) => askedToStop(context, times(often)) },
   ]

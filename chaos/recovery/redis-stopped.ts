@@ -3,10 +3,10 @@ import { percentile } from '../percentile.ts'
 import { expectAccepting, startClient } from '../rows/servers/redis-away.ts'
 import type { TrialContext } from '../rows/trial.ts'
 
-/** Time for which latencies are gathered, with Redis and without, in milliseconds. */
-const forMs = 2_500
+/** Time for which latencies are gathered, with Redis and without, in milliseconds: longer than the deadline of a send (queues/tickets.ts). */
+const forMs = 4_000
 /** Time after which nothing is left of an outage, in milliseconds. */
-const settleMs = 4_000
+const settleMs = 5_000
 /** Longest that the 99th of 100 answers may take while Redis is stopped, as a multiple of the usual. */
 const mostTimes = 2
 
